@@ -1,0 +1,19 @@
+//! The primitives, each behind a type that cannot be misused: labels, checks and zeroing built in.
+//!
+//! Nothing outside this module names a cryptographic crate. See docs/SPEC.md, section "Primitives".
+
+mod aead;
+mod dh;
+mod kdf;
+mod kem;
+mod secret;
+mod sign;
+
+pub use aead::{
+    BODY_TAG_BYTES, HEADER_NONCE_BYTES, open_body, open_header, seal_body, seal_header,
+};
+pub use dh::{DhPublic, DhSecret};
+pub use kdf::{Transcript, chain_step, digest, expand};
+pub use kem::{KEM_CIPHERTEXT_BYTES, KEM_PUBLIC_BYTES, KemCiphertext, KemPublic, KemSecret};
+pub use secret::Secret;
+pub use sign::{Label, Signature, SigningSecret, verify};

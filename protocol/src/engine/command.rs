@@ -1,0 +1,284 @@
+//! What a user or program can ask of the engine, and the answers.
+
+use std::time::Duration;
+
+use super::output::DeliveryState;
+use crate::id::{AccountId, DeviceId, MessageId};
+use crate::time::UnixMillis;
+
+/// A contact as a person types it: petname, account id, or the start of an account id
+/// (at least 10 characters).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Who(pub String);
+
+/// One request. Each is answered by exactly one `Output::Reply`, after every earlier write is durable.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Who are we? → [`Reply::Identity`]
+    Identity,
+    /// Make an invitation. → [`Reply::Invitation`]
+    Invite {
+        /// Valid for one stranger only.
+        once: bool,
+        /// Valid this long; `None`: until revoked.
+        expires: Option<Duration>,
+    },
+    /// Add the account behind an invitation link. → [`Reply::Contact`]
+    AddContact {
+        /// `bitchat:...`
+        link: String,
+        /// Petname; the inviter's nickname if absent.
+        name: Option<String>,
+    },
+    /// Every contact, by name. → [`Reply::Contacts`]
+    Contacts,
+    /// One contact. → [`Reply::Contact`]
+    Contact(Who),
+    /// Give a contact another petname. → [`Reply::Contact`]
+    Rename {
+        /// Whom.
+        who: Who,
+        /// The new petname.
+        name: String,
+    },
+    /// Mark a contact's safety number as compared, or not. → [`Reply::Contact`]
+    Verify {
+        /// Whom.
+        who: Who,
+        /// The mark.
+        verified: bool,
+    },
+    /// Forget a contact, its sessions and queue; the history stays. → [`Reply::Done`]
+    Remove(Who),
+    /// Queue a text. → [`Reply::Delivery`] in state `Queued`
+    Send {
+        /// To whom.
+        to: Who,
+        /// At most `limits::TEXT_BYTES_MAX` bytes, not empty.
+        text: String,
+        /// Give up after this long; `None`: 14 days. At most 30 days.
+        expires: Option<Duration>,
+    },
+    /// Where is a message? → [`Reply::Delivery`]
+    Delivery(MessageId),
+    /// Inbox after a cursor (`None`: after what `reader` acknowledged). → [`Reply::Messages`]
+    Inbox {
+        /// Named cursor.
+        reader: String,
+        /// Read again from here instead.
+        since: Option<u64>,
+        /// At most this many (capped at 1,000).
+        max: usize,
+    },
+    /// Remember that `reader` has seen everything up to `cursor`. → [`Reply::Done`]
+    Acknowledge {
+        /// Named cursor.
+        reader: String,
+        /// Of the last message seen.
+        cursor: u64,
+    },
+    /// Conversation, newest last. → [`Reply::Messages`]
+    History {
+        /// With whom.
+        who: Who,
+        /// Only those with a smaller index.
+        before: Option<u64>,
+        /// At most this many (capped at 1,000).
+        max: usize,
+    },
+    /// What is not delivered yet, oldest first. → [`Reply::Queue`]
+    Queue,
+}
+
+/// The answer to a [`Command`].
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// Done.
+    Done,
+    /// To `Identity`.
+    Identity(IdentityView),
+    /// To `Invite`.
+    Invitation(InvitationView),
+    /// To `AddContact`, `Contact`, `Rename`, `Verify`.
+    Contact(ContactView),
+    /// To `Contacts`.
+    Contacts(Vec<ContactView>),
+    /// To `Send`, `Delivery`.
+    Delivery(DeliveryView),
+    /// To `Inbox`, `History`.
+    Messages(Vec<MessageView>),
+    /// To `Queue`.
+    Queue(Vec<QueueView>),
+}
+
+/// Our own account and device.
+#[derive(Clone, Debug)]
+pub struct IdentityView {
+    /// Account.
+    pub account: AccountId,
+    /// Device.
+    pub device: DeviceId,
+    /// As we call ourselves; may be empty.
+    pub nickname: String,
+    /// Where we listen.
+    pub addresses: Vec<String>,
+}
+
+/// An invitation of ours.
+#[derive(Clone, Debug)]
+pub struct InvitationView {
+    /// With the whole contact record.
+    pub link: String,
+    /// Short form for a QR code; the record is fetched when connected.
+    pub short: String,
+    /// When it ends.
+    pub expires: Option<UnixMillis>,
+}
+
+/// A contact.
+#[derive(Clone, Debug)]
+pub struct ContactView {
+    /// Petname.
+    pub name: String,
+    /// As it calls itself; from the peer, to be sanitised.
+    pub nickname: String,
+    /// Account.
+    pub account: AccountId,
+    /// Device, once known.
+    pub device: DeviceId,
+    /// Whether the safety number was compared.
+    pub verified: bool,
+    /// 60 digits.
+    pub safety_number: String,
+    /// Where it may be found.
+    pub addresses: Vec<String>,
+    /// Whether a link stands.
+    pub connected: bool,
+    /// Whether the contact was known before (`AddContact` only).
+    pub known: bool,
+}
+
+/// Where a message is.
+#[derive(Clone, Debug)]
+pub struct DeliveryView {
+    /// Message.
+    pub id: MessageId,
+    /// Petname of the recipient, or its account id if it is no contact any more.
+    pub to: String,
+    /// State.
+    pub state: DeliveryState,
+    /// What proves it, in words.
+    pub evidence: String,
+    /// Since when.
+    pub at: UnixMillis,
+}
+
+/// A message in the history or inbox.
+#[derive(Clone, Debug)]
+pub struct MessageView {
+    /// Message.
+    pub id: MessageId,
+    /// Place in the inbox; 0 for outgoing ones.
+    pub cursor: u64,
+    /// Place in the conversation.
+    pub index: u64,
+    /// Whether we sent it.
+    pub outgoing: bool,
+    /// Account of the other side.
+    pub account: AccountId,
+    /// Petname of the other side, or its account id if it is no contact any more.
+    pub name: String,
+    /// Whether the other side is verified.
+    pub verified: bool,
+    /// Text; from the peer, to be sanitised.
+    pub text: String,
+    /// By the sender's clock: a label only.
+    pub sent: UnixMillis,
+    /// By our clock; `None` for outgoing ones.
+    pub received: Option<UnixMillis>,
+    /// Messages missing before this one.
+    pub gap: u64,
+    /// Came after messages that follow it.
+    pub late: bool,
+    /// Where it is, for outgoing ones.
+    pub state: Option<DeliveryState>,
+}
+
+/// A row of the outbox.
+#[derive(Clone, Debug)]
+pub struct QueueView {
+    /// Message.
+    pub id: MessageId,
+    /// Petname of the recipient.
+    pub to: String,
+    /// `Queued` or `Sent`.
+    pub state: DeliveryState,
+    /// When it was queued.
+    pub created: UnixMillis,
+    /// When it is given up.
+    pub expires: UnixMillis,
+    /// How often it was sent.
+    pub attempts: u32,
+    /// Bytes of its content.
+    pub bytes: usize,
+}
+
+/// Why a command failed. The shell adds the hint and the exit code.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// No contact of that name.
+    #[error("no contact is called {0:?}")]
+    UnknownContact(String),
+    /// Several contacts match; name and fingerprint of each.
+    #[error("{name:?} is ambiguous")]
+    AmbiguousContact {
+        /// What was asked for.
+        name: String,
+        /// Name and fingerprint of each match.
+        matches: Vec<(String, String)>,
+    },
+    /// Another contact has that petname.
+    #[error("the name {0:?} is taken")]
+    NameTaken(String),
+    /// A petname that nobody could type or see.
+    #[error("not a usable name: {0}")]
+    BadName(&'static str),
+    /// The link is not an invitation.
+    #[error("malformed invitation: {0}")]
+    BadLink(&'static str),
+    /// The invitation or its record is past its time.
+    #[error("the invitation has expired")]
+    LinkExpired,
+    /// The invitation is our own.
+    #[error("this invitation is your own")]
+    OwnLink,
+    /// The contact is known with other keys or newer ones.
+    #[error("the contact's key changed")]
+    KeyChanged,
+    /// Text too long.
+    #[error("the message has {bytes} bytes, the limit is {limit}")]
+    TextTooLong {
+        /// It has.
+        bytes: usize,
+        /// It may have.
+        limit: usize,
+    },
+    /// Nothing to send.
+    #[error("the message is empty")]
+    TextEmpty,
+    /// No such message.
+    #[error("no message {0}")]
+    UnknownMessage(MessageId),
+    /// A queue is full.
+    #[error("the outbox is full ({0} messages)")]
+    OutboxFull(u64),
+    /// An argument is out of range.
+    #[error("{0}")]
+    OutOfRange(&'static str),
+    /// The disk refused; nothing was changed.
+    #[error("the store failed: {0}")]
+    Store(String),
+    /// Should be impossible.
+    #[error("internal error: {0}")]
+    Internal(&'static str),
+}

@@ -1,0 +1,110 @@
+//! Why an input was refused: precise for us, one small code for the peer.
+
+use crate::store::StoreError;
+
+/// Bytes or text that are not what they should be; names the part that is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("malformed {0}")]
+pub struct Malformed(pub &'static str);
+
+/// Why an input was refused. For us: logged, counted, never sent.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The peer sent bytes that are no valid frame.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// A signature, certificate or record does not hold.
+    #[error("not authentic: {0}")]
+    NotAuthentic(&'static str),
+    /// A record or certificate is expired, from the future, or older than one already seen.
+    #[error("stale: {0}")]
+    Stale(&'static str),
+    /// Deriving that many skipped message keys would be a denial of service.
+    #[error("message counter jumps by {jump}, limit {limit}")]
+    CounterJump {
+        /// Asked for.
+        jump: u32,
+        /// Granted at most.
+        limit: u32,
+    },
+    /// Wrong key, bad tag, unknown session: one variant without detail, so that no oracle exists.
+    #[error("decryption failed")]
+    Decrypt,
+    /// An initial message was used before or names a key that we no longer hold.
+    #[error("initial message is spent")]
+    Spent,
+    /// The sender is no contact and holds no valid invitation.
+    #[error("stranger without an invitation")]
+    Stranger,
+    /// A bound was reached; the same input may pass later.
+    #[error("busy: {0}")]
+    Busy(&'static str),
+    /// Our disk failed.
+    #[error("store: {0}")]
+    Store(#[from] StoreError),
+    /// Should be impossible.
+    #[error("bug: {0}")]
+    Bug(&'static str),
+}
+
+/// All that a peer may learn about a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Code {
+    /// The input is wrong; sending it again is useless.
+    Rejected = 1,
+    /// Come back later.
+    Busy = 2,
+    /// The fault is here; later may help.
+    Internal = 3,
+    /// The sender is not (or no longer) a contact.
+    Stranger = 4,
+}
+
+impl Code {
+    /// From the wire; unknown numbers count as [`Code::Rejected`].
+    #[must_use]
+    pub const fn from_wire(number: u32) -> Self {
+        match number {
+            2 => Self::Busy,
+            3 => Self::Internal,
+            4 => Self::Stranger,
+            _ => Self::Rejected,
+        }
+    }
+}
+
+impl Error {
+    /// What the peer may be told. No wildcard arm: a new variant must decide before it compiles.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Malformed(_)
+            | Self::NotAuthentic(_)
+            | Self::Stale(_)
+            | Self::CounterJump { .. }
+            | Self::Decrypt
+            | Self::Spent => Code::Rejected,
+            Self::Stranger => Code::Stranger,
+            Self::Busy(_) => Code::Busy,
+            Self::Store(_) | Self::Bug(_) => Code::Internal,
+        }
+    }
+
+    /// The label under which refusals are counted.
+    #[must_use]
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "malformed",
+            Self::NotAuthentic(_) => "not_authentic",
+            Self::Stale(_) => "stale",
+            Self::CounterJump { .. } => "counter_jump",
+            Self::Decrypt => "decrypt",
+            Self::Spent => "spent",
+            Self::Stranger => "stranger",
+            Self::Busy(_) => "busy",
+            Self::Store(_) => "store",
+            Self::Bug(_) => "bug",
+        }
+    }
+}
