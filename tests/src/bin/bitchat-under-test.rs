@@ -1,1 +1,2 @@
+//! The shipped program, for the tests of this crate.
 fn main() {}

@@ -1,0 +1,1 @@
+//! Configuration from flags, environment and config.toml.

@@ -1,0 +1,1 @@
+//! Joins engine, store, network and control.

@@ -1,0 +1,1 @@
+//! The directory of one profile: paths, modes, version, lock.

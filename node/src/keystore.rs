@@ -1,0 +1,1 @@
+//! The passphrase-protected secrets of a profile.

@@ -1,0 +1,1 @@
+//! Logs: pretty on a terminal, JSON for machines.

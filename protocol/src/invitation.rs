@@ -1,0 +1,1 @@
+//! Contact records and invitation links.

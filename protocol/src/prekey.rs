@@ -1,0 +1,1 @@
+//! Prekeys of this device.
