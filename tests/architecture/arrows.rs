@@ -7,7 +7,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("proto", &[]),
     ("protocol", &["proto"]),
     ("node", &["proto", "protocol"]),
-    ("cli", &["node"]),
+    ("cli", &["proto", "node"]),
     ("simulations", &["proto", "protocol"]),
     ("tests", &["proto", "protocol", "node", "cli", "simulations"]),
 ];

@@ -10,7 +10,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("sled", &["node/src/store"]),
     ("clap", &["cli/src/lib.rs", "cli/src/args", "cli/src/commands", "simulations/src/main.rs"]),
     ("clap_complete", &["cli/src/commands"]),
-    ("axum", &["node/src/control", "node/src/http"]),
+    ("axum", &["node/src/control", "node/src/http", "cli/src/client"]),
     ("argon2", &["node/src/keystore"]),
     ("x25519_dalek", &["protocol/src/crypto"]),
     ("ed25519_dalek", &["protocol/src/crypto"]),

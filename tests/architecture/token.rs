@@ -22,7 +22,7 @@ pub(super) struct Token {
     pub(super) kind: Kind,
     /// Counted from 1.
     pub(super) line: usize,
-    /// Inside an item behind `#[cfg(test)]` or `#[test]`.
+    /// Inside an item behind `#[cfg(test)]` or `#[test]`, or in a file of tests or benches.
     pub(super) test: bool,
     /// Number of inline modules (`mod x { .. }`) around it.
     pub(super) depth: usize,

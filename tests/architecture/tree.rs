@@ -50,7 +50,8 @@ impl Tree {
         tree.manifests.sort_by(|a, b| a.folder.cmp(&b.folder));
         let declared: Vec<String> = tree.sources.iter().flat_map(test_files).collect();
         for source in &mut tree.sources {
-            if declared.iter().any(|place| is_at(&source.path, place)) {
+            let outside_product = is_test_target(&source.path);
+            if outside_product || declared.iter().any(|place| is_at(&source.path, place)) {
                 source.tokens.iter_mut().for_each(|token| token.test = true);
             }
         }
@@ -109,6 +110,13 @@ pub(super) fn is_at(path: &str, place: &str) -> bool {
     })
 }
 
+/// Whether cargo compiles `path` as an integration test or a bench, not into a product.
+fn is_test_target(path: &str) -> bool {
+    let mut folders = path.split('/');
+    let (first, second) = (folders.next(), folders.next());
+    first == Some("tests") || matches!(second, Some("tests" | "benches"))
+}
+
 /// Places of the modules that `source` declares by `#[cfg(test)] mod name;`.
 fn test_files(source: &Source) -> Vec<String> {
     let folder = match source.path.rsplit_once('/') {
@@ -136,6 +144,16 @@ pub(super) mod planted {
             fs::write(path, text).expect("a file");
         }
         Tree::read(root.path()).expect("what was just written")
+    }
+
+    #[test]
+    fn integration_tests_and_benches_are_test_code_and_a_folder_of_that_name_in_src_is_not() {
+        let files = ["node/benches/a.rs", "node/src/tests/a.rs", "node/tests/a.rs", "tests/a.rs"];
+
+        let tree = tree(&files.map(|path| (path, "fn a() {}")));
+
+        let test: Vec<bool> = tree.sources.iter().map(|source| source.tokens[0].test).collect();
+        assert_eq!(test, [true, false, true, true]);
     }
 
     #[test]
