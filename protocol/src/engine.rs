@@ -17,5 +17,6 @@ pub use command::{
     Command, CommandError, ContactView, DeliveryView, IdentityView, InvitationView, MessageView,
     QueueView, Reply, Who,
 };
-pub use input::{CommandId, Input, SendToken};
+pub use crate::id::SendToken;
+pub use input::{CommandId, Input};
 pub use output::{DeliveryState, Event, Fact, Output};
