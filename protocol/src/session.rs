@@ -21,7 +21,8 @@ use rand_core::CryptoRng;
 use crate::error::Error;
 use crate::handshake::{Accepted, Initiated};
 use crate::id::{AccountId, DeviceId, MessageId, SessionId};
-use crate::ratchet::{Opened, Ratchet, Sealed, SkippedKeys};
+use crate::ratchet::{Opened, Ratchet, Sealed, SkippedChange, SkippedKeys};
+use crate::store::{Overlay, Store};
 use crate::time::UnixMillis;
 
 /// The other end of a session.
@@ -72,7 +73,7 @@ impl Session {
     /// The responder's side. Nothing is proven before the first [`Session::open`] succeeds.
     #[must_use]
     pub fn accepted(handshake: Accepted, now: UnixMillis) -> Self {
-        let peer = Peer { account: handshake.peer.account, device: handshake.peer.device };
+        let peer = Peer { account: handshake.peer.account(), device: handshake.peer.device() };
         Self {
             id: handshake.session,
             peer,
@@ -143,6 +144,16 @@ impl Session {
         self.initial = None;
         self.used = now;
         Ok(opened)
+    }
+
+    /// Writes what [`Session::open`] changed among the skipped keys of a session that is not kept yet.
+    pub fn write_skipped<S: Store>(
+        &self,
+        changes: Vec<SkippedChange>,
+        store: &mut Overlay<S>,
+        now: UnixMillis,
+    ) {
+        skipped::write(store, self.id, changes, now);
     }
 
     fn associated(&self, message: MessageId) -> Vec<u8> {

@@ -183,6 +183,27 @@ impl Queue {
         }
     }
 
+    /// One row is to be handed over again, however far it got.
+    pub fn repeat(&mut self, sequence: u64) {
+        if let Some(entry) = self.entries.get_mut(&sequence) {
+            entry.stage = Stage::Waiting;
+            self.sending.remove(&sequence);
+            self.waiting.insert(sequence);
+        }
+    }
+
+    /// The message of a row.
+    #[must_use]
+    pub fn message(&self, sequence: u64) -> Option<MessageId> {
+        self.entries.get(&sequence).map(|entry| entry.message)
+    }
+
+    /// The session that a row is encrypted on.
+    #[must_use]
+    pub fn session(&self, sequence: u64) -> Option<SessionId> {
+        self.entries.get(&sequence).and_then(|entry| entry.session)
+    }
+
     /// Whether nothing is left.
     #[must_use]
     pub fn is_empty(&self) -> bool {
