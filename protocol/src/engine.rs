@@ -56,12 +56,13 @@ use crate::inbox::{Conversations, Held};
 use crate::outbox::{Outbox, Place};
 use crate::prekey::Prekeys;
 use crate::session::Sessions;
-use crate::store::{BatchId, Overlay, Store, TableCursor};
+use crate::store::{BatchId, Overlay, Store};
 use crate::time::{Moment, Now};
 
 use commit::Commit;
 use invite::Invited;
 use strangers::Strangers;
+use timeout::Purge;
 use timer::{Reason, Timers};
 
 /// Writes or outputs that may wait before the driver must stop feeding.
@@ -94,7 +95,8 @@ pub struct Engine<S, R> {
     next_token: u64,
     next_cursor: u64,
     greet: VecDeque<AccountId>,
-    purge: Option<TableCursor>,
+    purge: Purge,
+    outbox_dirty: bool,
     timers: Timers,
     commit: Commit,
 }
@@ -118,7 +120,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             Input::Discovered { peer, addresses } => self.discovered(peer, addresses),
             Input::Accepted { token, .. } => self.accepted(token),
             Input::SendFailed { token, .. } => self.send_failed(token),
-            Input::Refused { token, code, retry_after, .. } => self.refused(token, code, retry_after),
+            Input::Refused { token, code, retry_after, .. } => {
+                self.refused(token, code, retry_after)
+            }
             Input::Addresses(addresses) => self.addresses_changed(addresses),
             Input::Timeout => self.timeout(),
             Input::Persisted(durable) => {
@@ -141,6 +145,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             return None;
         }
         self.flush_receipts();
+        self.report_outbox();
         self.sessions.write(&mut self.store);
         self.conversations.write(&mut self.store);
         self.store.seal().map(Output::Persist).or_else(|| self.commit.poll())
@@ -192,7 +197,11 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         SendToken(self.next_token)
     }
 
-    fn outbox_changed(&mut self) {
+    /// Once for each batch, not for each message: finding the oldest row costs a look at every queue.
+    fn report_outbox(&mut self) {
+        if !std::mem::take(&mut self.outbox_dirty) {
+            return;
+        }
         let (rows, oldest) = (self.outbox.len(), self.outbox.oldest());
         self.fact(Fact::Outbox { rows, oldest_ms: oldest.map(|at| at.0) });
         match self.outbox.first_expiry() {

@@ -58,7 +58,9 @@ impl Frame {
                 wire::link::Frame::RecordRequest(wire::RecordRequest { token: token.0.to_vec() })
             }
             Self::RecordResponse(record) => {
-                wire::link::Frame::RecordResponse(wire::RecordResponse { record: record.unwrap_or_default() })
+                wire::link::Frame::RecordResponse(wire::RecordResponse {
+                    record: record.unwrap_or_default(),
+                })
             }
         };
         wire::Link { frame: Some(frame) }.encode_to_vec()
@@ -84,7 +86,9 @@ impl Frame {
             Some(wire::link::Frame::RecordRequest(request)) => {
                 Ok(Self::RecordRequest(InvitationToken(exactly(&request.token, "token")?)))
             }
-            Some(wire::link::Frame::RecordResponse(response)) if response.record.len() > RECORD_BYTES_MAX => {
+            Some(wire::link::Frame::RecordResponse(response))
+                if response.record.len() > RECORD_BYTES_MAX =>
+            {
                 Err(Malformed("record length"))
             }
             Some(wire::link::Frame::RecordResponse(response)) => {

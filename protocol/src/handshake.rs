@@ -24,6 +24,9 @@
 //! [PQXDH, revision 3]: https://signal.org/docs/specifications/pqxdh/
 
 mod exchange;
+mod replay;
+
+pub use replay::{is_replay, purge_replays, remember_replay};
 
 use std::fmt::{self, Debug, Formatter};
 

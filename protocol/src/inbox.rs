@@ -112,7 +112,8 @@ pub fn purge_seen<S: Store>(
 ) -> Result<Option<crate::store::TableCursor>, StoreError> {
     let (values, next) = store.walk(Table::Seen, after, PAGE_MAX)?;
     for value in values {
-        let row = rest::Seen::decode(value.as_slice()).map_err(|_| StoreError::Corrupt("seen row"))?;
+        let row =
+            rest::Seen::decode(value.as_slice()).map_err(|_| StoreError::Corrupt("seen row"))?;
         if now.since(UnixMillis(row.at_ms)) > SEEN_FOR {
             store.delete(Key::of(Table::Seen, &[row.device, row.message].concat()));
         }

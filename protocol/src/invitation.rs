@@ -24,11 +24,24 @@ use crate::error::Malformed;
 /// Whether each address looks like a multiaddress and all stay inside the limits. The characters
 /// are restricted because addresses end up in terminals and logs.
 fn check_addresses(addresses: &[String]) -> Result<(), Malformed> {
-    let good = |address: &String| {
-        address.starts_with('/')
-            && address.len() <= ADDRESS_BYTES_MAX
-            && address.bytes().all(|c| c.is_ascii_graphic())
-    };
-    let all_good = addresses.len() <= ADDRESSES_MAX && addresses.iter().all(good);
+    let all_good = addresses.len() <= ADDRESSES_MAX && addresses.iter().all(|a| is_address(a));
     all_good.then_some(()).ok_or(Malformed("addresses"))
+}
+
+fn is_address(address: &str) -> bool {
+    address.starts_with('/')
+        && address.len() <= ADDRESS_BYTES_MAX
+        && address.bytes().all(|c| c.is_ascii_graphic())
+}
+
+/// Those of our own addresses that go into a record: well-formed, without repetition, loopback last
+/// (it serves only profiles on the same machine), as many as a record holds.
+#[must_use]
+pub fn best_addresses(addresses: Vec<String>) -> Vec<String> {
+    let is_loopback = |a: &String| a.starts_with("/ip4/127.") || a.starts_with("/ip6/::1/");
+    let mut best: Vec<_> = addresses.into_iter().filter(|a| is_address(a)).collect();
+    best.sort_by(|a, b| (is_loopback(a), a).cmp(&(is_loopback(b), b)));
+    best.dedup();
+    best.truncate(ADDRESSES_MAX);
+    best
 }

@@ -76,7 +76,9 @@ impl Book {
     /// Whether a contact other than `except` has this petname.
     #[must_use]
     pub fn is_taken(&self, name: &str, except: Option<&AccountId>) -> bool {
-        self.contacts.values().any(|contact| contact.name == name && Some(&contact.account) != except)
+        self.contacts
+            .values()
+            .any(|contact| contact.name == name && Some(&contact.account) != except)
     }
 
     /// Finds by petname, fingerprint, account id, or the start of an account id.
@@ -89,7 +91,8 @@ impl Book {
                     && contact.account.to_string().starts_with(who)
             }
         };
-        let matches: Vec<_> = self.contacts.values().filter(named).map(|found| found.account).collect();
+        let matches: Vec<_> =
+            self.contacts.values().filter(named).map(|found| found.account).collect();
         match matches.as_slice() {
             [] => Lookup::Unknown,
             [one] => Lookup::One(*one),
@@ -126,7 +129,10 @@ mod tests {
         book.insert(contact(3, "carol"));
 
         assert_eq!(book.find("carol"), Lookup::One(AccountId([3; 32])));
-        assert_eq!(book.find("bob"), Lookup::Ambiguous(vec![AccountId([1; 32]), AccountId([2; 32])]));
+        assert_eq!(
+            book.find("bob"),
+            Lookup::Ambiguous(vec![AccountId([1; 32]), AccountId([2; 32])])
+        );
         assert_eq!(book.find("dave"), Lookup::Unknown);
     }
 

@@ -39,7 +39,7 @@ pub fn suggested(nickname: &str, fingerprint: &str) -> String {
 }
 
 /// Control characters, and format characters that hide or reorder text.
-const fn is_invisible(c: char) -> bool {
+fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{00AD}' | '\u{034F}' | '\u{061C}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}'

@@ -3,8 +3,7 @@
 //! Cheapest check first. Nothing is stored before the first message has opened, and everything is
 //! stored in the batch that holds that message.
 
-use bitchat_proto::prost::Message as _;
-use bitchat_proto::{rest, wire};
+use bitchat_proto::wire;
 use rand_core::CryptoRng;
 
 use super::{Engine, Event, Fact, Output};
@@ -34,8 +33,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         if certificate.device() != peer || accepted.session != envelope.session {
             return Err(Error::NotAuthentic("initial message of another device"));
         }
-        let replay = Key::of(Table::Replay, &accepted.replay);
-        if self.store.get(&replay)?.is_some() {
+        let replay = accepted.replay;
+        if handshake::is_replay(&self.store, &replay)? {
             return Err(Error::Spent);
         }
         let mut session = Session::accepted(accepted, self.now.wall);
@@ -52,7 +51,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         self.sessions.preferred(peer, &self.store)?;
         self.introduce(&certificate, &introduction)?;
 
-        self.store.put(replay, rest::Replay { at_ms: self.now.wall.0 }.encode_to_vec());
+        handshake::remember_replay(&mut self.store, &replay, self.now.wall);
         session.write_skipped(opened.changes, &mut self.store, self.now.wall);
         let account = certificate.account();
         if self.sessions.found(session, &mut self.store)? {
@@ -63,7 +62,11 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     }
 
     /// Checks that the sender is a contact or invited, and learns its record.
-    fn introduce(&mut self, certificate: &Certificate, introduction: &Introduction) -> Result<(), Error> {
+    fn introduce(
+        &mut self,
+        certificate: &Certificate,
+        introduction: &Introduction,
+    ) -> Result<(), Error> {
         let record = ContactRecord::verify(&introduction.record, self.now.wall)?;
         if record.certificate() != certificate {
             return Err(Error::NotAuthentic("introduction of somebody else"));
@@ -72,7 +75,10 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         if self.book.get(&account).is_some() {
             self.change_device(account, certificate)?;
         } else {
-            let token = introduction.token.filter(|token| self.is_invited(*token)).ok_or(Error::Stranger)?;
+            let token = introduction
+                .token
+                .filter(|token| self.is_invited(*token))
+                .ok_or(Error::Stranger)?;
             if self.book.len() >= CONTACTS_MAX {
                 return Err(Error::Busy("contacts"));
             }
@@ -101,7 +107,11 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
 
     /// A known account speaks from the device that we know, or from a later one. Accounts are what
     /// a person verifies, so the mark stays; sessions with the old device end.
-    fn change_device(&mut self, account: AccountId, certificate: &Certificate) -> Result<(), Error> {
+    fn change_device(
+        &mut self,
+        account: AccountId,
+        certificate: &Certificate,
+    ) -> Result<(), Error> {
         let Some(known) = self.book.get(&account) else {
             return Err(Error::Stranger);
         };

@@ -80,7 +80,7 @@ mod tests {
             let mut commit = Commit::new();
             let (mut open, mut durable) = (1, 0);
             let mut needs = VecDeque::new();
-            let mut check = |commit: &mut Commit, needs: &mut VecDeque<u64>, durable: u64| {
+            let check = |commit: &mut Commit, needs: &mut VecDeque<u64>, durable: u64| {
                 while commit.poll().is_some() {
                     let need = needs.pop_front().expect("an output that was queued");
                     assert!(need <= durable, "left behind batch {need}, durable {durable}");

@@ -44,6 +44,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     pub(super) fn disconnected(&mut self, peer: DeviceId) -> Result<(), Error> {
         let stood = self.links.remove(&peer);
         self.dialling.remove(&peer);
+        self.told.remove(&peer);
         let Some(account) = self.book.of_device(&peer).map(|contact| contact.account) else {
             return Ok(());
         };
@@ -58,7 +59,11 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     }
 
     /// A contact for whom something waits is near: no reason to wait out the back-off.
-    pub(super) fn discovered(&mut self, peer: DeviceId, addresses: Vec<String>) -> Result<(), Error> {
+    pub(super) fn discovered(
+        &mut self,
+        peer: DeviceId,
+        addresses: Vec<String>,
+    ) -> Result<(), Error> {
         let Some(contact) = self.book.of_device(&peer) else {
             return Ok(());
         };
@@ -82,10 +87,10 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             return Ok(());
         };
         let message = queue.message(sequence);
-        if queue.accepted(sequence, token) {
-            if let Some(message) = message {
-                self.set_delivery(message, DeliveryState::Sent, "accepted by the recipient's node")?;
-            }
+        if queue.accepted(sequence, token)
+            && let Some(message) = message
+        {
+            self.set_delivery(message, DeliveryState::Sent, "accepted by the recipient's node")?;
         }
         self.drain(account)?;
         self.await_receipts(account);
@@ -119,7 +124,11 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         match code {
             Code::Stranger => {
                 let message = queue.message(sequence).ok_or(Error::Bug("outbox index"))?;
-                self.finish(message, DeliveryState::Rejected, "the recipient does not know this account")?;
+                self.finish(
+                    message,
+                    DeliveryState::Rejected,
+                    "the recipient does not know this account",
+                )?;
             }
             Code::Busy | Code::Internal => {
                 let pause = retry_after.clamp(BUSY_PAUSE, BUSY_PAUSE_MAX);

@@ -7,7 +7,6 @@ use super::timer::Reason;
 use super::{DeliveryState, Engine, Event, Output};
 use crate::contact::{self, CONTACTS_MAX, Contact};
 use crate::envelope::{Body, Content};
-use crate::error::Error;
 use crate::id::MessageId;
 use crate::invitation::{ContactRecord, Invitation, Target};
 use crate::outbox::EXPIRES_AFTER;
@@ -19,7 +18,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         link: &str,
         name: Option<String>,
     ) -> Result<ContactView, CommandError> {
-        let invitation = Invitation::parse_link(link).map_err(|error| CommandError::BadLink(error.0))?;
+        let invitation =
+            Invitation::parse_link(link).map_err(|error| CommandError::BadLink(error.0))?;
         if invitation.is_expired(self.now.wall) {
             return Err(CommandError::LinkExpired);
         }
@@ -54,7 +54,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 let ids = (certificate.account(), certificate.device(), certificate.generation());
                 (ids.0, ids.1, ids.2, record.addresses().to_vec(), Some(bytes.clone()))
             }
-            Target::Short { account, device, addresses } => (*account, *device, 0, addresses.clone(), None),
+            Target::Short { account, device, addresses } => {
+                (*account, *device, 0, addresses.clone(), None)
+            }
         };
         Ok(Contact {
             account,
@@ -106,11 +108,22 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     fn hello(&mut self, account: crate::id::AccountId) -> Result<(), CommandError> {
         let id = MessageId::random(&mut self.rng);
         let (lamport, sequence, sent, introduction) = (0, 0, self.now.wall, None);
-        let content = Content { lamport, sequence, parents: Vec::new(), sent, introduction, body: Body::Hello };
+        let content = Content {
+            lamport,
+            sequence,
+            parents: Vec::new(),
+            sent,
+            introduction,
+            body: Body::Hello,
+        };
         self.enqueue(account, id, &content, EXPIRES_AFTER)
     }
 
-    fn check_name(&self, name: &str, except: Option<&crate::id::AccountId>) -> Result<(), CommandError> {
+    fn check_name(
+        &self,
+        name: &str,
+        except: Option<&crate::id::AccountId>,
+    ) -> Result<(), CommandError> {
         contact::usable(name).map_err(CommandError::BadName)?;
         if self.book.is_taken(name, except) {
             return Err(CommandError::NameTaken(name.to_owned()));
@@ -127,7 +140,11 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         Ok(view)
     }
 
-    pub(super) fn verify(&mut self, who: &Who, verified: bool) -> Result<ContactView, CommandError> {
+    pub(super) fn verify(
+        &mut self,
+        who: &Who,
+        verified: bool,
+    ) -> Result<ContactView, CommandError> {
         let mut contact = self.find(who)?.clone();
         contact.verified = verified;
         let view = self.contact_view(&contact, true);
@@ -148,7 +165,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         for message in waiting {
             self.finish(message, DeliveryState::Undeliverable, "the contact was removed")?;
         }
-        self.sessions.forget(contact.device, &mut self.store).map_err(Error::from)?;
+        self.sessions.forget(contact.device, &mut self.store)?;
         for reason in [Reason::Retry(account), Reason::Receipt(account), Reason::Held(account)] {
             self.timers.cancel(reason);
         }

@@ -28,7 +28,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             Body::Text(text) => {
                 let (sequence, lamport, sent) = (content.sequence, content.lamport, content.sent);
                 let received = self.now.wall;
-                let message = Incoming { id, account, device, sequence, lamport, sent, received, text };
+                let message =
+                    Incoming { id, account, device, sequence, lamport, sent, received, text };
                 self.admit_text(message)?;
                 self.owe_receipt(account, id);
             }
@@ -44,7 +45,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         // Last: a bad record must not cost the message that carried it.
         if let Some(introduction) = content.introduction {
             let record = ContactRecord::verify(&introduction.record, self.now.wall)?;
-            if record.certificate().account() != account || record.certificate().device() != device {
+            if record.certificate().account() != account || record.certificate().device() != device
+            {
                 return Err(Error::NotAuthentic("introduction of somebody else"));
             }
             self.learn_record(account, &record, introduction.record)?;
@@ -139,7 +141,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         if was_shown {
             self.fact(Fact::Reached { state, after: self.now.wall.since(entry.created) });
         }
-        self.outbox_changed();
+        self.outbox_dirty = true;
         Ok(())
     }
 
@@ -159,7 +161,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 continue;
             }
             for chunk in ids.chunks(RECEIPT_IDS) {
-                if let Err(error) = self.send_unqueued(account, device, Body::Receipts(chunk.to_vec())) {
+                if let Err(error) =
+                    self.send_unqueued(account, device, Body::Receipts(chunk.to_vec()))
+                {
                     self.fact(Fact::Refused(error.label()));
                 }
             }
@@ -178,12 +182,17 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         };
         let lamport = 0;
         let sent = if body == Body::Update { self.now.wall } else { UnixMillis(0) };
-        let mut content = Content { lamport, sequence: 0, parents: Vec::new(), sent, introduction: None, body };
+        let mut content =
+            Content { lamport, sequence: 0, parents: Vec::new(), sent, introduction: None, body };
         self.add_introduction(account, device, &mut content)?;
         let id = MessageId::random(&mut self.rng);
         let frame = self.seal((device, session), id, &content)?;
         let token = self.take_token();
-        self.after_writes(Output::Send { peer: device, token, frame: Frame::Envelope(frame).encode() });
+        self.after_writes(Output::Send {
+            peer: device,
+            token,
+            frame: Frame::Envelope(frame).encode(),
+        });
         Ok(())
     }
 }

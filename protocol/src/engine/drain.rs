@@ -28,6 +28,9 @@ const DIAL_MAX: Duration = Duration::from_secs(60);
 /// How long a receipt may take on a standing link before the frame is sent again; doubles.
 const RECEIPT_WAIT: Duration = Duration::from_secs(10);
 
+/// How long a record that we asked for may take before we ask again.
+const RECORD_WAIT: Duration = Duration::from_secs(10);
+
 /// Rows that are sent again when receipts are overdue: enough to find out, too few to flood.
 const REPEATED: usize = 64;
 
@@ -66,6 +69,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         let token = self.book.get(&account).and_then(|contact| contact.token);
         let invitation = token.ok_or(Error::Stale("contact record"))?;
         let token = self.take_token();
+        self.timers.set_if_none(Reason::Retry(account), self.now.mono + RECORD_WAIT);
         let frame = Frame::RecordRequest(invitation).encode();
         self.after_writes(Output::Send { peer, token, frame });
         Ok(())
@@ -93,10 +97,11 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         let value = self.store.get(&key)?.ok_or(StoreError::Corrupt("outbox row"))?;
         let mut row = OutboxRow::decode(&value)?;
         let indexed = self.outbox.queue(&place.0).and_then(|queue| queue.session(place.1));
-        if let Some((session, frame)) = row.encrypted.take() {
-            if indexed == Some(session) && self.sessions.has(device, session, &self.store)? {
-                return Ok((session, frame));
-            }
+        if let Some((session, frame)) = row.encrypted.take()
+            && indexed == Some(session)
+            && self.sessions.has(device, session, &self.store)?
+        {
+            return Ok((session, frame));
         }
         let session = self.session_to_send_on(place.0, device)?;
         let mut content = Content::decode(&row.content)?;
@@ -109,7 +114,11 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     }
 
     /// The preferred session, or a new one from the contact's record.
-    fn session_to_send_on(&mut self, account: AccountId, device: DeviceId) -> Result<SessionId, Error> {
+    fn session_to_send_on(
+        &mut self,
+        account: AccountId,
+        device: DeviceId,
+    ) -> Result<SessionId, Error> {
         if let Some(session) = self.sessions.preferred(device, &self.store)? {
             return Ok(session);
         }
@@ -117,7 +126,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         let record = contact.record.as_deref().ok_or(Error::Stale("contact record"))?;
         let record = ContactRecord::verify(record, self.now.wall)?;
         let initiated = handshake::initiate(&self.identity, &record, &mut self.rng)?;
-        let session = Session::initiated(initiated, Peer { account, device }, self.now.wall, &mut self.rng)?;
+        let session =
+            Session::initiated(initiated, Peer { account, device }, self.now.wall, &mut self.rng)?;
         let id = session.id();
         self.sessions.found(session, &mut self.store)?;
         self.fact(Fact::SessionFounded { initiator: true });
@@ -155,7 +165,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         let unconfirmed = self.sessions.is_unconfirmed(device, &self.store)?;
         let news = self.told.get(&device) != Some(&self.record_sequence);
         if unconfirmed || news {
-            let token = self.book.get(&account).and_then(|contact| contact.token).filter(|_| unconfirmed);
+            let token =
+                self.book.get(&account).and_then(|contact| contact.token).filter(|_| unconfirmed);
             let (nickname, record) = (self.nickname.clone(), self.record.clone());
             content.introduction = Some(Introduction { token, nickname, record });
             self.told.insert(device, self.record_sequence);

@@ -92,7 +92,11 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     }
 
     /// Somebody asks for the record behind a short invitation.
-    pub(super) fn record_requested(&mut self, peer: DeviceId, token: InvitationToken) -> Result<(), Error> {
+    pub(super) fn record_requested(
+        &mut self,
+        peer: DeviceId,
+        token: InvitationToken,
+    ) -> Result<(), Error> {
         if self.book.of_device(&peer).is_none() {
             self.strangers.admit(self.now.mono)?;
         }
@@ -104,7 +108,11 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     }
 
     /// The record that we asked a contact's device for.
-    pub(super) fn record_received(&mut self, peer: DeviceId, bytes: Option<Vec<u8>>) -> Result<(), Error> {
+    pub(super) fn record_received(
+        &mut self,
+        peer: DeviceId,
+        bytes: Option<Vec<u8>>,
+    ) -> Result<(), Error> {
         let Some(contact) = self.book.of_device(&peer) else {
             return Err(Error::Stranger);
         };

@@ -28,7 +28,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             Command::Invite { once, expires } => self.invite(once, expires).map(Reply::Invitation),
             Command::AddContact { link, name } => self.add_contact(&link, name).map(Reply::Contact),
             Command::Contacts => {
-                let mut views: Vec<_> = self.book.iter().map(|c| self.contact_view(c, true)).collect();
+                let mut views: Vec<_> =
+                    self.book.iter().map(|c| self.contact_view(c, true)).collect();
                 views.sort_by(|a, b| (&a.name, a.account).cmp(&(&b.name, b.account)));
                 Ok(Reply::Contacts(views))
             }
@@ -36,7 +37,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             Command::Rename { who, name } => self.rename(&who, name).map(Reply::Contact),
             Command::Verify { who, verified } => self.verify(&who, verified).map(Reply::Contact),
             Command::Remove(who) => self.remove_contact(&who).map(|()| Reply::Done),
-            Command::Send { to, text, expires } => self.send(&to, text, expires).map(Reply::Delivery),
+            Command::Send { to, text, expires } => {
+                self.send(&to, text, expires).map(Reply::Delivery)
+            }
             Command::Delivery(id) => {
                 self.delivery(id)?.map(Reply::Delivery).ok_or(CommandError::UnknownMessage(id))
             }
@@ -46,7 +49,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             Command::Acknowledge { reader, cursor } => {
                 self.acknowledge(&reader, cursor).map(|()| Reply::Done)
             }
-            Command::History { who, before, max } => self.history(&who, before, max).map(Reply::Messages),
+            Command::History { who, before, max } => {
+                self.history(&who, before, max).map(Reply::Messages)
+            }
             Command::Queue => Ok(Reply::Queue(self.queue_views())),
         }
     }
@@ -66,7 +71,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         }
         let expires = expires.unwrap_or(EXPIRES_AFTER);
         if expires > EXPIRES_AFTER_MAX || expires.is_zero() {
-            return Err(CommandError::OutOfRange("a message expires after more than 0 and at most 30 days"));
+            return Err(CommandError::OutOfRange(
+                "a message expires after more than 0 and at most 30 days",
+            ));
         }
         let id = MessageId::random(&mut self.rng);
         let conversation = self.conversations.edit(account, &self.store)?;
@@ -81,7 +88,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         conversation.advance(lamport, id);
         let index = conversation.take_index();
         let (received, gap, late, cursor) = (None, 0, false, 0);
-        let stored = Stored { id, outgoing: true, text, lamport, sent, received, gap, late, cursor };
+        let stored =
+            Stored { id, outgoing: true, text, lamport, sent, received, gap, late, cursor };
         stored.write(&mut self.store, account, index);
         let view = self.begin_delivery(id, account);
         self.fact(Fact::Queued);
@@ -114,7 +122,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         };
         self.store.put(outbox::key_of(place), row.encode());
         self.outbox.insert(place, &row);
-        self.outbox_changed();
+        self.outbox_dirty = true;
         // The row is written: whatever hinders its sending now is tried again later.
         if let Err(error) = self.drain(account) {
             self.fact(Fact::Refused(error.label()));
@@ -134,7 +142,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         let Some(value) = self.store.get(&Self::reader_key(reader))? else {
             return Ok(0);
         };
-        let row = rest::Counter::decode(value.as_slice()).map_err(|_| StoreError::Corrupt("reader"))?;
+        let row =
+            rest::Counter::decode(value.as_slice()).map_err(|_| StoreError::Corrupt("reader"))?;
         Ok(row.value)
     }
 
@@ -176,12 +185,17 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         let account = self.find(who)?.account;
         let before = before.map(u64::to_be_bytes);
         let before = before.as_ref().map(<[u8; 8]>::as_slice);
-        let mut rows = self.store.scan_back(Table::Message, &account.0, before, max.min(PAGE_MAX))?;
+        let mut rows =
+            self.store.scan_back(Table::Message, &account.0, before, max.min(PAGE_MAX))?;
         rows.reverse();
         let mut views = Vec::with_capacity(rows.len());
         for row in rows {
             let (index, stored) = Stored::from_row(&row)?;
-            let state = if stored.outgoing { self.delivery(stored.id)?.map(|view| view.state) } else { None };
+            let state = if stored.outgoing {
+                self.delivery(stored.id)?.map(|view| view.state)
+            } else {
+                None
+            };
             views.push(self.message_view(account, index, stored, state));
         }
         Ok(views)

@@ -7,11 +7,12 @@ use bitchat_proto::prost::Message as _;
 use bitchat_proto::rest;
 use rand_core::CryptoRng;
 
+use super::Engine;
 use super::commit::Commit;
 use super::invite::Invited;
 use super::strangers::Strangers;
+use super::timeout::Purge;
 use super::timer::{Reason, Timers};
-use super::Engine;
 use crate::contact::{Book, CONTACTS_MAX, Contact};
 use crate::error::Error;
 use crate::id::InvitationToken;
@@ -51,7 +52,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         };
         let record = store.get(&record_key())?.unwrap_or_default();
         let book = read_book(&store)?;
-        let greet = if setup.greet { book.iter().map(|c| c.account).collect() } else { VecDeque::new() };
+        let greet =
+            if setup.greet { book.iter().map(|c| c.account).collect() } else { VecDeque::new() };
         let next_cursor = store
             .scan_back(Table::Inbox, &[], None, 1)?
             .first()
@@ -82,7 +84,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             next_token: 0,
             next_cursor,
             greet,
-            purge: None,
+            purge: Purge::default(),
+            outbox_dirty: true,
             timers: Timers::default(),
             commit: Commit::new(),
         };
@@ -110,7 +113,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             self.timers.set(Reason::Greet, now);
         }
         self.timers.set(Reason::Maintenance, now + Duration::from_secs(60));
-        self.outbox_changed();
+        self.report_outbox();
         Ok(())
     }
 
@@ -159,7 +162,8 @@ fn for_each(
 fn read_book(store: &impl Store) -> Result<Book, StoreError> {
     let mut book = Book::default();
     for_each(store, Table::Contact, |value| {
-        let contact = Contact::from_record(value).map_err(|_| StoreError::Corrupt("contact row"))?;
+        let contact =
+            Contact::from_record(value).map_err(|_| StoreError::Corrupt("contact row"))?;
         if book.len() < CONTACTS_MAX {
             book.insert(contact);
         }

@@ -42,9 +42,8 @@ mod tests {
     fn a_burst_passes_and_then_ten_a_second() {
         let mut strangers = Strangers::new(Moment::START);
 
-        let passed = (0..10_000u64).filter(|milli| {
-            strangers.admit(Moment::from_micros(milli * 1_000)).is_ok()
-        });
+        let passed = (0..10_000u64)
+            .filter(|milli| strangers.admit(Moment::from_micros(milli * 1_000)).is_ok());
 
         assert_eq!(passed.count(), 20 + 99);
     }

@@ -7,9 +7,17 @@ use rand_core::CryptoRng;
 use super::timer::Reason;
 use super::{DeliveryState, Engine, Output};
 use crate::error::Error;
+use crate::handshake;
 use crate::inbox;
 use crate::invitation::{ContactRecord, RECORD_VALIDITY};
-use crate::store::Store;
+use crate::store::{Store, TableCursor};
+
+/// How far the purge of old ids has come; `None`: at the beginning, or through.
+#[derive(Debug, Default)]
+pub(super) struct Purge {
+    seen: Option<TableCursor>,
+    replays: Option<TableCursor>,
+}
 
 /// Between two rounds of maintenance.
 const MAINTENANCE: Duration = Duration::from_secs(3_600);
@@ -54,7 +62,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             let message = message.ok_or(Error::Bug("outbox index"))?;
             self.finish(message, DeliveryState::Expired, "no receipt before its time ran out")?;
         }
-        self.outbox_changed();
+        self.outbox_dirty = true;
         Ok(())
     }
 
@@ -82,9 +90,18 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             self.issue_record()?;
             self.tell_record()?;
         }
-        self.purge = inbox::purge_seen(&mut self.store, self.purge.as_ref(), self.now.wall)?;
-        let pause = if self.purge.is_some() { PURGE_PAUSE } else { MAINTENANCE };
+        let done = self.purge()?;
+        let pause = if done { MAINTENANCE } else { PURGE_PAUSE };
         self.timers.set(Reason::Maintenance, self.now.mono + pause);
         Ok(())
+    }
+
+    /// Forgets one page of message ids and one of initial messages; says whether both are through.
+    fn purge(&mut self) -> Result<bool, Error> {
+        let wall = self.now.wall;
+        self.purge.seen = inbox::purge_seen(&mut self.store, self.purge.seen.as_ref(), wall)?;
+        self.purge.replays =
+            handshake::purge_replays(&mut self.store, self.purge.replays.as_ref(), wall)?;
+        Ok(self.purge.seen.is_none() && self.purge.replays.is_none())
     }
 }

@@ -4,7 +4,9 @@ use bitchat_proto::prost::Message as _;
 use bitchat_proto::rest;
 use rand_core::CryptoRng;
 
-use super::command::{CommandError, ContactView, DeliveryView, IdentityView, MessageView, QueueView, Who};
+use super::command::{
+    CommandError, ContactView, DeliveryView, IdentityView, MessageView, QueueView, Who,
+};
 use super::output::DeliveryState;
 use super::{Engine, Event, Output};
 use crate::contact::{Contact, Lookup};

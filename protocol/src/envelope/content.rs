@@ -83,7 +83,9 @@ impl Content {
     pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let content = wire::Content::decode(bytes).map_err(|_| Malformed("content"))?;
         let body = match content.body {
-            Some(wire::content::Body::Text(text)) if text.text.len() <= TEXT_BYTES_MAX => Body::Text(text.text),
+            Some(wire::content::Body::Text(text)) if text.text.len() <= TEXT_BYTES_MAX => {
+                Body::Text(text.text)
+            }
             Some(wire::content::Body::Text(_)) => return Err(Malformed("text length")),
             Some(wire::content::Body::Receipts(receipts)) => {
                 Body::Receipts(ids(&receipts.delivered, RECEIPT_IDS_MAX, "receipts")?)
@@ -160,7 +162,14 @@ mod tests {
 
     fn text(text: String) -> Content {
         let (parents, sent) = (vec![MessageId([3; 16])], UnixMillis(5));
-        Content { lamport: 9, sequence: 2, parents, sent, introduction: None, body: Body::Text(text) }
+        Content {
+            lamport: 9,
+            sequence: 2,
+            parents,
+            sent,
+            introduction: None,
+            body: Body::Text(text),
+        }
     }
 
     #[test]

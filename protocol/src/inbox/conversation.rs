@@ -61,7 +61,8 @@ impl Conversation {
             [] => None,
             bytes => Some(DeviceId(exactly(bytes, "device").map_err(|_| CORRUPT)?)),
         };
-        let heads: Result<_, _> = row.heads.iter().map(|id| exactly(id, "head").map(MessageId)).collect();
+        let heads: Result<_, _> =
+            row.heads.iter().map(|id| exactly(id, "head").map(MessageId)).collect();
         Ok(Self {
             lamport: row.lamport,
             next_index: row.next_index,
@@ -97,7 +98,8 @@ impl Conversations {
             Entry::Occupied(entry) => Ok(entry.into_mut()),
             Entry::Vacant(entry) => {
                 let value = store.get(&Key::of(Table::Conversation, &account.0))?;
-                let conversation = value.map(|value| Conversation::from_record(&value)).transpose()?;
+                let conversation =
+                    value.map(|value| Conversation::from_record(&value)).transpose()?;
                 Ok(entry.insert(conversation.unwrap_or_default()))
             }
         }

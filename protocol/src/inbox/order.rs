@@ -55,7 +55,10 @@ impl Held {
             let (values, next) = store.walk(Table::Held, after.as_ref(), PAGE_MAX)?;
             for value in values {
                 let (message, until) = from_record(&value)?;
-                held.contacts.entry(message.account).or_default().insert(message.sequence, (message, until));
+                held.contacts
+                    .entry(message.account)
+                    .or_default()
+                    .insert(message.sequence, (message, until));
             }
             match next {
                 Some(cursor) => after = Some(cursor),
@@ -102,10 +105,18 @@ impl Held {
         let until = message.received.plus(HOLD_FOR);
         let key = Key::numbered(Table::Held, &message.account.0, message.sequence);
         store.put(key, to_record(&message, until));
-        self.contacts.entry(message.account).or_default().insert(message.sequence, (message, until));
+        self.contacts
+            .entry(message.account)
+            .or_default()
+            .insert(message.sequence, (message, until));
     }
 
-    fn take<S: Store>(&mut self, account: AccountId, sequence: u64, store: &mut Overlay<S>) -> Option<Incoming> {
+    fn take<S: Store>(
+        &mut self,
+        account: AccountId,
+        sequence: u64,
+        store: &mut Overlay<S>,
+    ) -> Option<Incoming> {
         let held = self.contacts.get_mut(&account)?;
         let (message, _) = held.remove(&sequence)?;
         if held.is_empty() {
@@ -138,7 +149,9 @@ impl Held {
         store: &mut Overlay<S>,
     ) -> Vec<Release> {
         let mut released = Vec::new();
-        while let Some(sequence) = self.contacts.get(&account).and_then(|held| held.keys().next().copied()) {
+        while let Some(sequence) =
+            self.contacts.get(&account).and_then(|held| held.keys().next().copied())
+        {
             let Some(message) = self.take(account, sequence, store) else { break };
             let gap = sequence.saturating_sub(conversation.shown).saturating_sub(1);
             conversation.shown = conversation.shown.max(sequence);
@@ -183,7 +196,8 @@ fn to_record(message: &Incoming, until: UnixMillis) -> Vec<u8> {
 
 fn from_record(bytes: &[u8]) -> Result<(Incoming, UnixMillis), StoreError> {
     let row = rest::Held::decode(bytes).map_err(|_| CORRUPT)?;
-    let stored = row.message.ok_or(CORRUPT).and_then(|row| Stored::from_rest(row).map_err(|_| CORRUPT))?;
+    let stored =
+        row.message.ok_or(CORRUPT).and_then(|row| Stored::from_rest(row).map_err(|_| CORRUPT))?;
     let message = Incoming {
         id: stored.id,
         account: AccountId(exactly(&row.account, "held row").map_err(|_| CORRUPT)?),
@@ -232,7 +246,8 @@ mod tests {
 
         /// (sequence, gap, late) of everything that a new message releases.
         fn admit(&mut self, sequence: u64) -> Vec<(u64, u64, bool)> {
-            let released = self.held.admit(message(sequence), &mut self.conversation, &mut self.store);
+            let released =
+                self.held.admit(message(sequence), &mut self.conversation, &mut self.store);
             released.iter().map(|r| (r.message.sequence, r.gap, r.late)).collect()
         }
 

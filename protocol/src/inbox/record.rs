@@ -92,10 +92,14 @@ impl Stored {
     /// # Errors
     ///
     /// [`StoreError`] if either row cannot be read.
-    pub fn from_inbox(store: &impl Store, row: &Row) -> Result<Option<(AccountId, u64, Self)>, StoreError> {
+    pub fn from_inbox(
+        store: &impl Store,
+        row: &Row,
+    ) -> Result<Option<(AccountId, u64, Self)>, StoreError> {
         let pointer = rest::Inbox::decode(row.value.as_slice()).map_err(|_| CORRUPT)?;
         let account = AccountId(exactly(&pointer.account, "inbox row").map_err(|_| CORRUPT)?);
-        let Some(value) = store.get(&Key::numbered(Table::Message, &account.0, pointer.index))? else {
+        let Some(value) = store.get(&Key::numbered(Table::Message, &account.0, pointer.index))?
+        else {
             return Ok(None);
         };
         let message = rest::Message::decode(value.as_slice()).map_err(|_| CORRUPT)?;

@@ -8,7 +8,7 @@ use crate::time::{Moment, UnixMillis};
 
 /// Messages that may be encrypted on a session and not receipted: no more than the keys that the
 /// recipient keeps for messages that did not come yet.
-pub const ENCRYPTED_MAX: usize = 2_000;
+pub(super) const ENCRYPTED_MAX: usize = 2_000;
 
 /// Frames handed to the network and not accepted by the peer. Half of what the network queues.
 pub const IN_FLIGHT_MAX: usize = 512;
@@ -102,7 +102,8 @@ impl Queue {
     /// The oldest row that may be handed over now.
     #[must_use]
     pub fn next_to_send(&self, now: Moment) -> Option<(u64, &Entry)> {
-        if self.paused_until.is_some_and(|until| now < until) || self.sending.len() >= IN_FLIGHT_MAX {
+        if self.paused_until.is_some_and(|until| now < until) || self.sending.len() >= IN_FLIGHT_MAX
+        {
             return None;
         }
         let sequence = *self.waiting.first()?;
@@ -131,7 +132,9 @@ impl Queue {
 
     /// The peer accepted a row; says whether that is news.
     pub fn accepted(&mut self, sequence: u64, token: SendToken) -> bool {
-        let Some(entry) = self.entries.get_mut(&sequence).filter(|e| e.stage == Stage::Sending(token)) else {
+        let Some(entry) =
+            self.entries.get_mut(&sequence).filter(|e| e.stage == Stage::Sending(token))
+        else {
             return false;
         };
         entry.stage = Stage::Accepted;
@@ -141,7 +144,9 @@ impl Queue {
 
     /// A row did not leave.
     pub fn failed(&mut self, sequence: u64, token: SendToken) {
-        if let Some(entry) = self.entries.get_mut(&sequence).filter(|e| e.stage == Stage::Sending(token)) {
+        if let Some(entry) =
+            self.entries.get_mut(&sequence).filter(|e| e.stage == Stage::Sending(token))
+        {
             entry.stage = Stage::Waiting;
             self.sending.remove(&sequence);
             self.waiting.insert(sequence);

@@ -64,7 +64,9 @@ impl OutboxRow {
         let row = rest::Outbox::decode(bytes).map_err(|_| CORRUPT)?;
         let encrypted = match row.session.as_slice() {
             [] => None,
-            session => Some((SessionId(exactly(session, "session").map_err(|_| CORRUPT)?), row.frame)),
+            session => {
+                Some((SessionId(exactly(session, "session").map_err(|_| CORRUPT)?), row.frame))
+            }
         };
         Ok(Self {
             account: AccountId(exactly(&row.account, "account").map_err(|_| CORRUPT)?),

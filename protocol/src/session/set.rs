@@ -31,7 +31,11 @@ pub struct Sessions {
 
 impl Sessions {
     /// The sessions with a device, the preferred one first.
-    fn with<S: Store>(&mut self, device: DeviceId, store: &Overlay<S>) -> Result<&mut Vec<Session>, Error> {
+    fn with<S: Store>(
+        &mut self,
+        device: DeviceId,
+        store: &Overlay<S>,
+    ) -> Result<&mut Vec<Session>, Error> {
         if !self.devices.contains_key(&device) {
             let mut sessions = Vec::new();
             for row in store.scan(Table::Session, &device.0, &[], SESSIONS_PER_DEVICE_MAX)? {
@@ -89,14 +93,19 @@ impl Sessions {
     /// # Errors
     ///
     /// [`Error::Store`] if the sessions cannot be read.
-    pub fn found<S: Store>(&mut self, session: Session, store: &mut Overlay<S>) -> Result<bool, Error> {
+    pub fn found<S: Store>(
+        &mut self,
+        session: Session,
+        store: &mut Overlay<S>,
+    ) -> Result<bool, Error> {
         let device = session.peer.device;
         let sessions = self.with(device, store)?;
         let stays = sessions.first().is_some_and(|first| {
             first.is_unconfirmed() && !session.is_unconfirmed() && first.id < session.id
         });
         sessions.insert(usize::from(stays), session);
-        let surplus: Vec<_> = sessions.drain(SESSIONS_PER_DEVICE_MAX.min(sessions.len())..).collect();
+        let surplus: Vec<_> =
+            sessions.drain(SESSIONS_PER_DEVICE_MAX.min(sessions.len())..).collect();
         self.dirty.insert(device);
         for old in surplus {
             skipped::forget(store, old.id)?;
@@ -152,7 +161,11 @@ impl Sessions {
     /// # Errors
     ///
     /// [`Error::Store`] if the sessions cannot be read.
-    pub fn is_unconfirmed<S: Store>(&mut self, device: DeviceId, store: &Overlay<S>) -> Result<bool, Error> {
+    pub fn is_unconfirmed<S: Store>(
+        &mut self,
+        device: DeviceId,
+        store: &Overlay<S>,
+    ) -> Result<bool, Error> {
         Ok(self.with(device, store)?.first().is_some_and(Session::is_unconfirmed))
     }
 
@@ -161,7 +174,11 @@ impl Sessions {
     /// # Errors
     ///
     /// [`Error::Store`] if the sessions cannot be read.
-    pub fn peer<S: Store>(&mut self, device: DeviceId, store: &Overlay<S>) -> Result<Option<Peer>, Error> {
+    pub fn peer<S: Store>(
+        &mut self,
+        device: DeviceId,
+        store: &Overlay<S>,
+    ) -> Result<Option<Peer>, Error> {
         Ok(self.with(device, store)?.first().map(Session::peer))
     }
 
@@ -170,7 +187,11 @@ impl Sessions {
     /// # Errors
     ///
     /// [`Error::Store`] if the sessions cannot be read.
-    pub fn forget<S: Store>(&mut self, device: DeviceId, store: &mut Overlay<S>) -> Result<(), Error> {
+    pub fn forget<S: Store>(
+        &mut self,
+        device: DeviceId,
+        store: &mut Overlay<S>,
+    ) -> Result<(), Error> {
         let sessions = std::mem::take(self.with(device, store)?);
         for session in &sessions {
             skipped::forget(store, session.id)?;
@@ -185,7 +206,11 @@ impl Sessions {
         for device in std::mem::take(&mut self.dirty) {
             let sessions = self.devices.get(&device).map(Vec::as_slice).unwrap_or_default();
             for place in 0..SESSIONS_PER_DEVICE_MAX {
-                let key = Key::numbered(Table::Session, &device.0, u64::try_from(place).unwrap_or(u64::MAX));
+                let key = Key::numbered(
+                    Table::Session,
+                    &device.0,
+                    u64::try_from(place).unwrap_or(u64::MAX),
+                );
                 match sessions.get(place) {
                     Some(session) => store.put(key, session.to_record()),
                     None => store.delete(key),

@@ -51,7 +51,8 @@ impl<S: Store> SkippedKeys for StoredKeys<'_, S> {
                 let (chain, number) = row.order.split_at_checked(4).ok_or(CORRUPT)?;
                 let chain = u32::from_be_bytes(chain.try_into().map_err(|_| CORRUPT)?);
                 let number = u32::from_be_bytes(number.try_into().map_err(|_| CORRUPT)?);
-                let mut kept = rest::SkippedKey::decode(row.value.as_slice()).map_err(|_| CORRUPT)?;
+                let mut kept =
+                    rest::SkippedKey::decode(row.value.as_slice()).map_err(|_| CORRUPT)?;
                 row.value.zeroize();
                 kept.key.zeroize();
                 Ok(SkippedAt { chain, number, created: UnixMillis(kept.created_ms) })
@@ -80,7 +81,10 @@ pub(super) fn write<S: Store>(
 }
 
 /// Deletes every skipped key of a session that is given up.
-pub(super) fn forget<S: Store>(store: &mut Overlay<S>, session: SessionId) -> Result<(), StoreError> {
+pub(super) fn forget<S: Store>(
+    store: &mut Overlay<S>,
+    session: SessionId,
+) -> Result<(), StoreError> {
     for row in store.scan(Table::SkippedKey, &session.0, &[], usize::MAX)? {
         store.delete(Key { table: Table::SkippedKey, scope: session.0.to_vec(), order: row.order });
     }
