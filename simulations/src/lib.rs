@@ -14,4 +14,4 @@ mod world;
 
 pub use disk::Disk;
 pub use scenario::{Outcome, two};
-pub use world::{Faults, NodeId, Shown, World};
+pub use world::{Faults, NodeId, World};

@@ -3,13 +3,11 @@
 mod links;
 mod node;
 
-pub use node::Shown;
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bitchat_protocol::engine::{
-    Command, CommandError, CommandId, Event, Fact, Input, Output, Reply,
+    Command, CommandError, CommandId, Fact, Input, MessageView, Output, Reply,
 };
 use bitchat_protocol::id::SendToken;
 use bitchat_protocol::store::Batch;
@@ -129,10 +127,18 @@ impl World {
         None
     }
 
-    /// Everything that a node has shown its user since it was added, crashes included.
-    #[must_use]
-    pub fn shown(&self, node: NodeId) -> &[Shown] {
-        self.nodes.get(node.0).map(Node::shown).unwrap_or_default()
+    /// Everything in a node's inbox, as its user reads it.
+    pub fn inbox(&mut self, node: NodeId) -> Vec<MessageView> {
+        let mut messages: Vec<MessageView> = Vec::new();
+        loop {
+            let since = messages.last().map_or(0, |last| last.cursor);
+            let command =
+                Command::Inbox { reader: "default".to_owned(), since: Some(since), max: 500 };
+            match self.ask(node, command) {
+                Some(Ok(Reply::Messages(page))) if !page.is_empty() => messages.extend(page),
+                _ => return messages,
+            }
+        }
     }
 
     /// How often an engine reported a fact of this kind.
@@ -285,11 +291,6 @@ impl World {
                 Output::Send { peer, token, frame } => self.send(node, peer, token, frame),
                 Output::Connect { peer, .. } => self.connect(node, peer),
                 Output::Reply { id, reply } => drop(self.replies.insert(id, reply)),
-                Output::Event(Event::Received(view)) => {
-                    if let Some(shower) = self.nodes.get_mut(node.0) {
-                        shower.show(view);
-                    }
-                }
                 Output::Fact(fact) => self.count(&fact),
                 Output::Event(_) | Output::Refuse { .. } => {}
             }

@@ -1,7 +1,7 @@
 //! One node: an identity, a disk, and an engine while it runs.
 
 use bitchat_protocol::crypto::Secret;
-use bitchat_protocol::engine::{Engine, Input, MessageView, Output, Setup};
+use bitchat_protocol::engine::{Engine, Input, Output, Setup};
 use bitchat_protocol::id::DeviceId;
 use bitchat_protocol::identity::{Account, Device, Identity, Phrase};
 use bitchat_protocol::time::{Moment, Now, UnixMillis};
@@ -10,19 +10,6 @@ use rand_chacha::rand_core::SeedableRng;
 
 use super::NodeId;
 use crate::disk::Disk;
-
-/// A message that a node's user was shown.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shown {
-    /// The text.
-    pub text: String,
-    /// Messages missing before it.
-    pub gap: u64,
-    /// Whether it came after messages that follow it.
-    pub late: bool,
-    /// Place in the inbox.
-    pub cursor: u64,
-}
 
 #[derive(Debug)]
 pub(super) struct Node {
@@ -34,7 +21,6 @@ pub(super) struct Node {
     engine: Option<Engine<Disk, ChaCha20Rng>>,
     /// Counts starts, so that what was meant for a dead engine does not reach the next.
     life: u32,
-    shown: Vec<Shown>,
 }
 
 impl Node {
@@ -47,7 +33,6 @@ impl Node {
             disk: Disk::default(),
             engine: None,
             life: 0,
-            shown: Vec::new(),
         };
         node.device = node.identity().map_or(DeviceId([0; 32]), |identity| identity.device().id());
         node.start(now);
@@ -108,15 +93,5 @@ impl Node {
 
     pub(super) const fn disk(&self) -> &Disk {
         &self.disk
-    }
-
-    /// A user reads the inbox by cursor, so an event for a cursor that was shown is no second showing.
-    pub(super) fn show(&mut self, view: MessageView) {
-        let (text, gap, late, cursor) = (view.text, view.gap, view.late, view.cursor);
-        self.shown.push(Shown { text, gap, late, cursor });
-    }
-
-    pub(super) fn shown(&self) -> &[Shown] {
-        &self.shown
     }
 }
