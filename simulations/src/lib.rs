@@ -13,5 +13,5 @@ mod scenario;
 mod world;
 
 pub use disk::Disk;
-pub use scenario::{Outcome, two};
+pub use scenario::{Outcome, two, two_at_once};
 pub use world::{Faults, NodeId, World};

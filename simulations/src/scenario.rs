@@ -29,6 +29,18 @@ pub struct Outcome {
 /// virtual minutes (I7).
 #[must_use]
 pub fn two(seed: u64, messages: u32, faults: Faults) -> Outcome {
+    run(seed, messages, faults, meet)
+}
+
+/// As [`two`], but both add one another in the same instant, so that both start a session.
+#[must_use]
+pub fn two_at_once(seed: u64, messages: u32, faults: Faults) -> Outcome {
+    run(seed, messages, faults, meet_at_once)
+}
+
+type Meeting = fn(&mut World, NodeId, NodeId) -> Result<(), String>;
+
+fn run(seed: u64, messages: u32, faults: Faults, meet: Meeting) -> Outcome {
     let calm = Faults { breaks_per_mille: 0, crashes_per_mille: 0, ..faults };
     let mut world = World::new(seed, calm);
     let (alice, bob) = (world.add("alice"), world.add("bob"));
@@ -52,6 +64,7 @@ pub fn two(seed: u64, messages: u32, faults: Faults) -> Outcome {
 
     for (to, sent) in &acknowledged {
         violations.extend(check(&mut world, *to, sent));
+        violations.extend(check_drained(&mut world, *to));
     }
     Outcome {
         acknowledged: acknowledged.values().map(Vec::len).sum(),
@@ -86,6 +99,29 @@ fn meet(world: &mut World, alice: NodeId, bob: NodeId) -> Result<(), String> {
     match world.ask(alice, Command::Contact(Who("bob".to_owned()))) {
         Some(Ok(_)) => Ok(()),
         other => Err(format!("the inviter does not know the invited: {other:?}")),
+    }
+}
+
+/// Both invite, and both add the other at once; nobody waits for anything.
+fn meet_at_once(world: &mut World, alice: NodeId, bob: NodeId) -> Result<(), String> {
+    let mut links = Vec::new();
+    for node in [alice, bob] {
+        match world.ask(node, Command::Invite { once: true, expires: None }) {
+            Some(Ok(Reply::Invitation(invitation))) => links.push(invitation.link),
+            other => return Err(format!("no invitation: {other:?}")),
+        }
+    }
+    for (node, link) in [bob, alice].into_iter().zip(links) {
+        world.command(node, Command::AddContact { link, name: None });
+    }
+    Ok(())
+}
+
+/// I7 at one node: when the faults have stopped, nothing waits.
+fn check_drained(world: &mut World, node: NodeId) -> Option<String> {
+    match world.ask(node, Command::Queue) {
+        Some(Ok(Reply::Queue(rows))) if rows.is_empty() => None,
+        other => Some(format!("the outbox did not drain: {other:?}")),
     }
 }
 

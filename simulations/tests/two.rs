@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bitchat_simulations::{Faults, two};
+use bitchat_simulations::{Faults, two, two_at_once};
 
 const CALM: Faults = Faults {
     latency: Duration::from_millis(40),
@@ -32,6 +32,19 @@ fn messages_arrive_once_and_in_order_though_links_break_and_nodes_crash() {
     }
 
     assert!(retries > 100, "the faults did not bite: {retries} retries");
+}
+
+/// Each side has encrypted on its own session when the other's arrives.
+#[test]
+fn two_that_add_one_another_at_once_settle_on_one_session_and_lose_nothing() {
+    let faults = Faults { breaks_per_mille: 20, crashes_per_mille: 20, ..CALM };
+
+    for seed in 0..30 {
+        let calm = two_at_once(seed, 40, CALM);
+        let rough = two_at_once(seed, 40, faults);
+        assert_eq!((calm.violations, calm.acknowledged), (Vec::new(), 80), "seed {seed}");
+        assert_eq!(rough.violations, Vec::<String>::new(), "seed {seed}");
+    }
 }
 
 #[test]

@@ -44,8 +44,10 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         }
         let (account, plaintext) = self.open(peer, envelope)?;
         if known.is_some() {
-            // Encrypted again for a new session: the ratchet step counts, the content is known.
+            // Encrypted again for a new session: the ratchet step counts, the content is known. From
+            // now on these are the bytes that a retry repeats.
             self.fact(Fact::Duplicate);
+            inbox::mark_seen(&mut self.store, peer, envelope.message, digest, self.now.wall);
             self.owe_receipt(account, envelope.message);
             return Ok(());
         }
