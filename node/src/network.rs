@@ -29,9 +29,11 @@ mod address;
 mod codec;
 mod counters;
 mod error;
+mod guarded;
 mod hub;
 mod ledger;
 mod link;
+mod muxer;
 mod peer;
 mod reader;
 mod swarm;
@@ -102,6 +104,8 @@ pub struct Limits {
     pub streams: usize,
     /// How long a frame may take from its first byte to its last.
     pub frame_time: Duration,
+    /// How long a connection may take to stand, handshakes included.
+    pub handshake_time: Duration,
 }
 
 impl Default for Limits {
@@ -120,6 +124,7 @@ impl Default for Limits {
             streams_per_peer: 2,
             streams: 1_024,
             frame_time: Duration::from_secs(30),
+            handshake_time: Duration::from_secs(10),
         }
     }
 }
@@ -261,9 +266,7 @@ pub struct Network {
 /// # Errors
 ///
 /// [`NetworkError`] if an address is unusable or taken; nothing keeps running then.
-pub async fn start(
-    settings: Settings,
-) -> Result<(Network, mpsc::Receiver<Event>), NetworkError> {
+pub async fn start(settings: Settings) -> Result<(Network, mpsc::Receiver<Event>), NetworkError> {
     let (commands, taken) = mpsc::channel(settings.limits.commands);
     let (told, events) = mpsc::channel(settings.limits.events);
     let counters = Arc::new(NetworkCounters::default());

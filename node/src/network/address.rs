@@ -84,11 +84,10 @@ impl Guard {
     pub(super) fn allows(&self, address: &Multiaddr) -> bool {
         let mut parts = address.iter();
         let (host, transport, third) = (parts.next(), parts.next(), parts.next());
-        let port = match (transport, third) {
-            (Some(Protocol::Tcp(port)), _) | (Some(Protocol::Udp(port)), Some(Protocol::QuicV1)) => {
-                port
-            }
-            _ => return false,
+        let ((Some(Protocol::Tcp(port)), _) | (Some(Protocol::Udp(port)), Some(Protocol::QuicV1))) =
+            (transport, third)
+        else {
+            return false;
         };
         let ip = match host {
             Some(Protocol::Ip4(ip)) => IpAddr::V4(ip),

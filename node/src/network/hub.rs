@@ -98,7 +98,11 @@ impl Hub {
             }
             event = self.swarm.select_next_some(), if room => self.on_swarm(event),
             Some((peer, stream)) = self.arrivals.recv(), if room => self.on_stream(peer, stream),
-            Some(_) = self.tasks.join_next() => {}
+            Some(ended) = self.tasks.join_next() => {
+                if ended.is_err_and(|error| error.is_panic()) {
+                    tracing::error!("a task of the network panicked");
+                }
+            }
             () = sleep_until(due), if self.snapshot.is_some() => self.publish(),
             command = self.ends.commands.recv(), if room => {
                 let Some(command) = command else { return false };
@@ -144,9 +148,8 @@ impl Hub {
     fn refuse(&self, device: DeviceId, name: u64, code: Code, retry_after: Duration) {
         let (stream, number) = StreamNumber::parse(name);
         let refusals = self.peers.get(&device).and_then(|peer| peer.refusals_of(stream));
-        let sent = refusals.is_some_and(|refusals| {
-            refusals.try_send(refusal(number, code, retry_after)).is_ok()
-        });
+        let sent = refusals
+            .is_some_and(|refusals| refusals.try_send(refusal(number, code, retry_after)).is_ok());
         let counters = self.counters();
         if sent { counters.refusals_out.one() } else { counters.refusals_dropped.one() }
     }

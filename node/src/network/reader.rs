@@ -16,9 +16,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::bytes::BytesMut;
-use tokio_util::compat::{
-    Compat, FuturesAsyncReadCompatExt as _, FuturesAsyncWriteCompatExt as _,
-};
+use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt as _, FuturesAsyncWriteCompatExt as _};
 
 use super::codec::{Control, Decoder, Kind};
 use super::{Event, NetworkCounters};

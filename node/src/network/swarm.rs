@@ -1,8 +1,8 @@
 //! The libp2p swarm: transports, behaviours and every default that we override.
 //!
 //! ```text
-//!   guard ─ dns ─ guard ─┬─ tcp ─ noise ─ yamux (window and streams bounded)
-//!                        └─ quic (window and streams bounded)
+//!   dns ─ guard ─┬─ tcp ─ noise ─ yamux (window and streams bounded)
+//!                └─ quic (window and streams bounded)
 //! ```
 
 use std::time::Duration;
@@ -21,6 +21,9 @@ use libp2p::{
 };
 use zeroize::Zeroize as _;
 
+use super::address::Guard;
+use super::guarded::Guarded;
+use super::muxer::{Bounded, STREAMS};
 use super::{Limits, NetworkError, Settings};
 
 /// Our frames.
@@ -29,8 +32,6 @@ pub(super) const MESSAGES: StreamProtocol = StreamProtocol::new("/bitchat/messag
 const IDENTIFY: &str = "/bitchat/id/1";
 const AGENT: &str = "bitchat/1";
 
-/// A dialled or accepted connection stands after this long, or never (slow handshakes).
-const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// A connection without streams of ours is closed after this long.
 const IDLE_TIME: Duration = Duration::from_secs(60);
 /// A dead path is noticed after two missed pings.
@@ -39,8 +40,6 @@ const PING_TIME: Duration = Duration::from_secs(10);
 /// QUIC notices a dead path itself.
 const QUIC_IDLE_MS: u32 = 30_000;
 const QUIC_KEEP_ALIVE: Duration = Duration::from_secs(10);
-/// Substreams of one connection: ours, identify, ping, and what is being replaced.
-const STREAMS: u32 = 32;
 /// Bytes that a peer may have under way on one stream and on one connection.
 const STREAM_WINDOW: u32 = 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
@@ -59,13 +58,18 @@ pub(super) struct Behaviour {
 }
 
 /// Builds the swarm; nothing listens yet.
-pub(super) fn build(settings: &Settings) -> Result<Swarm<Behaviour>, NetworkError> {
+pub(super) fn build(settings: &Settings, guard: &Guard) -> Result<Swarm<Behaviour>, NetworkError> {
     let keypair = keypair(&settings.key)?;
     let config = Config::with_tokio_executor()
         .with_idle_connection_timeout(IDLE_TIME)
         .with_max_negotiating_inbound_streams(NEGOTIATING);
     let peer = keypair.public().to_peer_id();
-    Ok(Swarm::new(transport(&keypair)?, behaviour(&keypair, settings)?, peer, config))
+    Ok(Swarm::new(
+        transport(&keypair, guard, settings.limits.handshake_time)?,
+        behaviour(&keypair, settings)?,
+        peer,
+        config,
+    ))
 }
 
 fn keypair(seed: &Secret<32>) -> Result<Keypair, NetworkError> {
@@ -75,37 +79,54 @@ fn keypair(seed: &Secret<32>) -> Result<Keypair, NetworkError> {
     keypair
 }
 
-fn transport(keypair: &Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, NetworkError> {
+fn transport(
+    keypair: &Keypair,
+    guard: &Guard,
+    handshake_time: Duration,
+) -> Result<Boxed<(PeerId, StreamMuxerBox)>, NetworkError> {
+    // A machine without a resolver still reaches addresses that are numbers.
+    let named = dns::tokio::Transport::system(unnamed(keypair, guard.clone(), handshake_time)?);
+    let named = match named {
+        Ok(named) => named,
+        Err(cause) => {
+            tracing::warn!(%cause, "no resolver: names in addresses cannot be dialled");
+            let nowhere = dns::ResolverConfig::from_parts(None, Vec::new(), Vec::new());
+            let options = dns::ResolverOpts::default();
+            dns::tokio::Transport::custom(
+                unnamed(keypair, guard.clone(), handshake_time)?,
+                nowhere,
+                options,
+            )
+        }
+    };
+    Ok(TransportTimeout::new(named, handshake_time).boxed())
+}
+
+/// TCP and QUIC for addresses that are numbers.
+fn unnamed(
+    keypair: &Keypair,
+    guard: Guard,
+    handshake_time: Duration,
+) -> Result<Guarded<Boxed<(PeerId, StreamMuxerBox)>>, NetworkError> {
     let noise =
-        noise::Config::new(keypair).map_err(|e| NetworkError::Encryption(e.to_string()))?;
+        noise::Config::new(keypair).map_err(|error| NetworkError::Encryption(error.to_string()))?;
     let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
         .upgrade(Version::V1Lazy)
         .authenticate(noise)
-        .multiplex(yamux())
+        .multiplex(Bounded::new())
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
-    let quic = quic::tokio::Transport::new(quic_config(keypair))
+    let quic = quic::tokio::Transport::new(quic_config(keypair, handshake_time))
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
-    let either = OrTransport::new(quic, tcp).map(|either, _| either.into_inner()).boxed();
-    // A machine without a resolver still reaches addresses that are numbers.
-    let named = match dns::tokio::Transport::system(either) {
-        Ok(named) => named,
-        Err(error) => return Err(NetworkError::Encryption(error.to_string())),
-    };
-    Ok(TransportTimeout::new(named, HANDSHAKE_TIME).boxed())
+    let inner = OrTransport::new(quic, tcp).map(|either, _| either.into_inner()).boxed();
+    Ok(Guarded { inner, guard })
 }
 
-fn yamux() -> libp2p::yamux::Config {
-    let mut config = libp2p::yamux::Config::default();
-    config.set_max_num_streams(STREAMS as usize);
-    config
-}
-
-fn quic_config(keypair: &Keypair) -> quic::Config {
+fn quic_config(keypair: &Keypair, handshake_time: Duration) -> quic::Config {
     let mut config = quic::Config::new(keypair);
-    config.handshake_timeout = HANDSHAKE_TIME;
+    config.handshake_timeout = handshake_time;
     config.max_idle_timeout = QUIC_IDLE_MS;
     config.keep_alive_interval = QUIC_KEEP_ALIVE;
-    config.max_concurrent_stream_limit = STREAMS;
+    config.max_concurrent_stream_limit = u32::try_from(STREAMS).unwrap_or(u32::MAX);
     config.max_stream_data = STREAM_WINDOW;
     config.max_connection_data = CONNECTION_WINDOW;
     config

@@ -17,6 +17,7 @@ use super::Hub;
 
 impl Hub {
     /// One event of the swarm.
+    #[allow(clippy::wildcard_enum_match_arm, reason = "libp2p adds events as it likes")]
     pub(super) fn on_swarm(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => self.on_ping(event),
@@ -42,7 +43,9 @@ impl Hub {
 
     /// Dials unless the device is connected; a dial under way takes the addresses along.
     pub(super) fn connect(&mut self, device: DeviceId, addresses: &[String]) {
-        let Ok(id) = peer_of(&device) else { return self.tell(Event::Disconnected { peer: device }) };
+        let Ok(id) = peer_of(&device) else {
+            return self.tell(Event::Disconnected { peer: device });
+        };
         let (mut admitted, refused) = self.guard.admit(&id, addresses);
         self.counters().addresses_refused.more(u64::try_from(refused).unwrap_or(u64::MAX));
         for address in self.book.of(&device) {

@@ -35,10 +35,10 @@ impl Hub {
         ends: Ends,
         counters: Arc<NetworkCounters>,
     ) -> Result<Self, NetworkError> {
-        let mut swarm = build(&settings)?;
+        let guard = Guard { own_ports: settings.own_ports.clone() };
+        let mut swarm = build(&settings, &guard)?;
         let mut streams = swarm.behaviour().streams.new_control();
-        let incoming =
-            streams.accept(MESSAGES).map_err(|_| NetworkError::Bug("protocol taken"))?;
+        let incoming = streams.accept(MESSAGES).map_err(|_| NetworkError::Bug("protocol taken"))?;
         for address in &settings.listen {
             bind(&mut swarm, address).await?;
         }
@@ -51,7 +51,7 @@ impl Hub {
             swarm,
             ends,
             links: LinkEnds { streams, events, counters, limits },
-            guard: Guard { own_ports: settings.own_ports },
+            guard,
             arrivals,
             backlog: VecDeque::new(),
             peers: BTreeMap::new(),
@@ -122,6 +122,7 @@ fn probe(address: &Multiaddr) -> io::Result<()> {
 
 /// Waits for the first address of a listener. Nobody can be connected yet, so that the other
 /// events of the swarm say nothing.
+#[allow(clippy::wildcard_enum_match_arm, reason = "libp2p adds events as it likes")]
 async fn listening(swarm: &mut Swarm<Behaviour>, id: ListenerId) -> io::Result<()> {
     loop {
         match swarm.select_next_some().await {
