@@ -104,6 +104,8 @@ pub struct Limits {
     pub streams: usize,
     /// How long a frame may take from its first byte to its last.
     pub frame_time: Duration,
+    /// A peer that accepts nothing for one to two times this long loses our stream, and the sends fail.
+    pub accept_time: Duration,
     /// How long a connection may take to stand, handshakes included.
     pub handshake_time: Duration,
 }
@@ -124,6 +126,7 @@ impl Default for Limits {
             streams_per_peer: 2,
             streams: 1_024,
             frame_time: Duration::from_secs(30),
+            accept_time: Duration::from_secs(60),
             handshake_time: Duration::from_secs(10),
         }
     }

@@ -18,9 +18,6 @@ use tokio_util::bytes::{Buf, BufMut, BytesMut};
 const LENGTH_BYTES_MAX: usize = 3;
 const _: () = assert!(FRAME_BYTES_MAX < 1 << (7 * LENGTH_BYTES_MAX));
 
-/// Bytes asked for with each read.
-const READ_BYTES: usize = 16 * 1024;
-
 /// A buffer that grew beyond this is given back once it is empty.
 const IDLE_BYTES_MAX: usize = 64 * 1024;
 
@@ -113,18 +110,25 @@ pub(super) fn put_frame(buffer: &mut BytesMut, frame: &[u8]) {
 }
 
 /// Cuts a stream of bytes into frames.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Decoder {
     buffer: BytesMut,
+    /// Bytes asked for with each read.
+    read: usize,
 }
 
 impl Decoder {
+    /// For a stream that is read in steps of `read` bytes.
+    pub(super) fn reading(read: usize) -> Self {
+        Self { buffer: BytesMut::new(), read }
+    }
+
     /// Where the next read goes. Grows with what arrived, never with what a length claims.
     pub(super) fn room(&mut self) -> &mut BytesMut {
         if self.buffer.is_empty() && self.buffer.capacity() > IDLE_BYTES_MAX {
             self.buffer = BytesMut::new();
         }
-        self.buffer.reserve(READ_BYTES);
+        self.buffer.reserve(self.read);
         &mut self.buffer
     }
 
@@ -181,7 +185,7 @@ mod tests {
             let mut stream = BytesMut::new();
             frames.iter().for_each(|frame| put_frame(&mut stream, frame));
 
-            let mut decoder = Decoder::default();
+            let mut decoder = Decoder::reading(1_024);
             let mut read = Vec::new();
             for part in stream.chunks(chunk) {
                 decoder.room().put_slice(part);
@@ -197,7 +201,7 @@ mod tests {
         /// Bytes of a stranger give frames or an error, never a panic and never an oversized frame.
         #[test]
         fn arbitrary_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..2_000)) {
-            let mut decoder = Decoder::default();
+            let mut decoder = Decoder::reading(1_024);
             decoder.room().put_slice(&bytes);
             while let Ok(Some(frame)) = decoder.next() {
                 prop_assert!(!frame.is_empty() && frame.len() <= FRAME_BYTES_MAX);
@@ -210,12 +214,12 @@ mod tests {
     #[test]
     fn a_length_over_the_limit_is_refused_before_its_bytes_arrive() {
         for length in [FRAME_BYTES_MAX + 1, (1 << 21) - 1] {
-            let mut decoder = Decoder::default();
+            let mut decoder = Decoder::reading(1_024);
             let [a, b, c] = [length, length >> 7, length >> 14].map(low_bits);
             decoder.room().put_slice(&[0x80 | a, 0x80 | b, c]);
             assert!(decoder.next().is_err(), "{length}");
         }
-        let mut decoder = Decoder::default();
+        let mut decoder = Decoder::reading(1_024);
         decoder.room().put_slice(&[0xFF, 0xFF, 0xFF, 0xFF, 0x07]);
         assert!(decoder.next().is_err());
     }
@@ -224,7 +228,7 @@ mod tests {
     fn a_frame_of_the_greatest_length_passes() {
         let mut stream = BytesMut::new();
         put_frame(&mut stream, &vec![7; FRAME_BYTES_MAX]);
-        let mut decoder = Decoder::default();
+        let mut decoder = Decoder::reading(1_024);
         decoder.room().put_slice(&stream);
 
         let frame = decoder.next().expect("well-formed").expect("whole");
@@ -235,7 +239,7 @@ mod tests {
     #[test]
     fn empty_frames_and_padded_lengths_are_malformed() {
         for bytes in [&[0x00][..], &[0x81, 0x00], &[0x80, 0x80, 0x00]] {
-            let mut decoder = Decoder::default();
+            let mut decoder = Decoder::reading(1_024);
             decoder.room().put_slice(bytes);
             assert!(decoder.next().is_err(), "{bytes:?}");
         }
@@ -247,7 +251,7 @@ mod tests {
         for control in [Control::Accepted { upto: 300 }, refusal] {
             let mut stream = BytesMut::new();
             control.put(&mut stream);
-            let mut decoder = Decoder::default();
+            let mut decoder = Decoder::reading(1_024);
             decoder.room().put_slice(&stream);
             let frame = decoder.next().expect("well-formed").expect("whole");
 

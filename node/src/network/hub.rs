@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::address::{AddressBook, Guard, device_of};
-use super::link::{Full, LinkEnds};
+use super::link::{LinkEnds, Unqueued};
 use super::peer::{InboundStream, Peer};
 use super::reader::{Reader, StreamNumber, refusal, refusals};
 use super::swarm::Behaviour;
@@ -135,14 +135,13 @@ impl Hub {
 
     fn send(&mut self, device: DeviceId, token: SendToken, frame: Vec<u8>) {
         let link = self.peers.get(&device).and_then(|peer| peer.link.as_ref());
-        let offered = link.map_or(Err(Full::Never), |link| link.offer(token, frame));
-        if let Err(full) = offered {
-            if full == Full::Now {
-                self.counters().queue_full.one();
-            }
-            self.counters().sends_failed.one();
-            self.tell(Event::SendFailed { peer: device, token });
+        match link.map(|link| link.offer(token, frame)) {
+            Some(Ok(())) => return,
+            Some(Err(Unqueued::Full)) => self.counters().queue_full.one(),
+            Some(Err(Unqueued::Malformed)) | None => {}
         }
+        self.counters().sends_failed.one();
+        self.tell(Event::SendFailed { peer: device, token });
     }
 
     fn refuse(&self, device: DeviceId, name: u64, code: Code, retry_after: Duration) {

@@ -9,40 +9,38 @@
 //! and reading do not wait for one another, so that two peers that write at once cannot lock up
 //! (rust-libp2p 5410).
 
+mod answers;
+mod writer;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bitchat_proto::limits::FRAME_BYTES_MAX;
 use bitchat_protocol::engine::SendToken;
-use bitchat_protocol::error::{Code, Malformed};
 use bitchat_protocol::id::DeviceId;
-use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use futures::AsyncReadExt as _;
 use libp2p::{PeerId, Stream};
 use libp2p_stream::{Control as Streams, OpenStreamError};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::pin;
-use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{Notify, mpsc};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::bytes::BytesMut;
-use tokio_util::compat::{FuturesAsyncReadCompatExt as _, FuturesAsyncWriteCompatExt as _};
 use tokio_util::sync::CancellationToken;
 
-use super::codec::{Control, Decoder, Kind, put_frame};
+use super::codec::Kind;
 use super::ledger::Ledger;
 use super::swarm::MESSAGES;
 use super::{Event, Limits, NetworkCounters};
 
-/// Bytes gathered for one write.
-const BATCH_BYTES: usize = 64 * 1024;
+use answers::Answers;
+use writer::Writer;
+
 /// A broken stream is opened again after this long, doubling up to the maximum.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
-/// What was queued when the node stops has this long to be accepted.
-const LAST_WORDS: Duration = Duration::from_secs(1);
-/// A peer cannot ask for more patience than this.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3_600);
+/// What the peer said before its stream broke is read for this long.
+const LAST_ANSWERS: Duration = Duration::from_millis(100);
 
 /// One frame on its way.
 #[derive(Debug)]
@@ -69,17 +67,17 @@ pub(super) struct LinkHandle {
 
 impl LinkHandle {
     /// Queues a frame.
-    pub(super) fn offer(&self, token: SendToken, frame: Vec<u8>) -> Result<(), Full> {
+    pub(super) fn offer(&self, token: SendToken, frame: Vec<u8>) -> Result<(), Unqueued> {
         let bytes = frame.len();
         if bytes > FRAME_BYTES_MAX || Kind::of(&frame) != Ok(Kind::Application) {
-            return Err(Full::Never);
+            return Err(Unqueued::Malformed);
         }
         if !self.budget.take(bytes, &self.limits) {
-            return Err(Full::Now);
+            return Err(Unqueued::Full);
         }
         self.queue.try_send(Outgoing { token, frame }).map_err(|_| {
             self.budget.give(bytes);
-            Full::Now
+            Unqueued::Full
         })
     }
 
@@ -88,7 +86,7 @@ impl LinkHandle {
         self.gone.cancel();
     }
 
-    /// The node stops: what is queued has [`LAST_WORDS`] from when it is written. Cancel what this
+    /// The node stops: what is queued is written and has a second to be accepted. Cancel what this
     /// returns to fail the rest.
     pub(super) fn finish(self) -> CancellationToken {
         self.gone
@@ -97,11 +95,11 @@ impl LinkHandle {
 
 /// Why a frame was not queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Full {
-    /// The queue has no room.
-    Now,
-    /// The frame is too long or no application frame.
-    Never,
+pub(super) enum Unqueued {
+    /// No room for the peer or for all peers, or the link is ending.
+    Full,
+    /// Too long, or no application frame.
+    Malformed,
 }
 
 impl Budget {
@@ -198,15 +196,14 @@ impl Link {
                 break;
             }
             self.fail_queued().await;
-            backoff = if opened.elapsed() > BACKOFF_MAX {
-                BACKOFF_MIN
-            } else {
-                (backoff * 2).min(BACKOFF_MAX)
-            };
+            if opened.elapsed() > BACKOFF_MAX {
+                backoff = BACKOFF_MIN;
+            }
             tokio::select! {
                 () = gone.cancelled() => break,
                 () = sleep(backoff) => {}
             }
+            backoff = (backoff * 2).min(BACKOFF_MAX);
         }
         self.queue.close();
         self.fail_queued().await;
@@ -249,19 +246,27 @@ impl Link {
         ledger: &Mutex<Ledger>,
     ) -> End {
         let (input, output) = stream.split();
-        let room = Notify::new();
-        let stop = CancellationToken::new();
+        let (room, stop) = (Notify::new(), CancellationToken::new());
         let Self { device, queue, budget, limits, gone, events, counters, .. } = self;
         let writer = Writer { queue, budget, limits, counters, ledger, room: &room };
-        let reader = Reader { device, limits, events, counters, ledger, room: &room, stop: &stop };
-        let (reading, writing) = (reader.run(input), writer.run(output, first));
+        let answers =
+            Answers { device, limits, events, counters, ledger, room: &room, stop: &stop };
+        // In the ledger before anything can end the conversation.
+        let mut batch = BytesMut::new();
+        if let Some(frame) = first {
+            writer.put(&mut batch, frame);
+        }
+        let (reading, writing) = (answers.run(input), writer.run(output, batch));
         pin!(reading);
         let end = tokio::select! {
             () = &mut reading => return End::Broken,
             end = writing => end,
             () = gone.cancelled() => End::Broken,
         };
-        // The reader may be telling fates right now: it ends between two frames, never within one.
+        if end == End::Broken && timeout(LAST_ANSWERS, &mut reading).await.is_ok() {
+            return End::Broken;
+        }
+        // It may be telling a fate right now: it ends between two, never within one.
         stop.cancel();
         reading.await;
         end
@@ -280,162 +285,7 @@ impl Link {
     }
 }
 
-/// Writes queued frames. Dropping it at any await loses no token: each is in the queue or the ledger.
-struct Writer<'a> {
-    queue: &'a mut mpsc::Receiver<Outgoing>,
-    budget: &'a Budget,
-    limits: &'a Limits,
-    counters: &'a NetworkCounters,
-    ledger: &'a Mutex<Ledger>,
-    room: &'a Notify,
-}
-
-impl Writer<'_> {
-    async fn run(mut self, output: impl AsyncWrite + Unpin, first: Option<Outgoing>) -> End {
-        let mut output = output.compat_write();
-        let mut batch = BytesMut::with_capacity(BATCH_BYTES);
-        if let Some(frame) = first {
-            self.put(&mut batch, frame);
-        }
-        loop {
-            let more = self.gather(&mut batch);
-            if !batch.is_empty() {
-                let written = output.write_all_buf(&mut batch).await;
-                if written.is_err() {
-                    return End::Broken;
-                }
-                continue;
-            }
-            if output.flush().await.is_err() {
-                return End::Broken;
-            }
-            match more {
-                More::Full => self.room.notified().await,
-                More::Never => return self.linger(output).await,
-                More::Later => match self.queue.recv().await {
-                    Some(frame) => self.put(&mut batch, frame),
-                    None => return self.linger(output).await,
-                },
-            }
-        }
-    }
-
-    /// Moves what is queued to `batch`, as far as the bounds allow.
-    fn gather(&mut self, batch: &mut BytesMut) -> More {
-        while batch.len() < BATCH_BYTES {
-            if lock(self.ledger).in_flight() >= self.limits.in_flight {
-                return More::Full;
-            }
-            match self.queue.try_recv() {
-                Ok(frame) => self.put(batch, frame),
-                Err(TryRecvError::Empty) => return More::Later,
-                Err(TryRecvError::Disconnected) => return More::Never,
-            }
-        }
-        More::Later
-    }
-
-    fn put(&self, batch: &mut BytesMut, Outgoing { token, frame }: Outgoing) {
-        self.budget.give(frame.len());
-        lock(self.ledger).push(token);
-        put_frame(batch, &frame);
-        self.counters.frames_out.one();
-    }
-
-    /// The hub is done with this peer: waits a little for the last acceptances.
-    async fn linger(&self, mut output: impl tokio::io::AsyncWrite + Unpin) -> End {
-        let deadline = Instant::now() + LAST_WORDS;
-        while lock(self.ledger).in_flight() > 0 {
-            if timeout_at(deadline, self.room.notified()).await.is_err() {
-                break;
-            }
-        }
-        let _ = timeout_at(deadline, output.shutdown()).await;
-        End::Finished
-    }
-}
-
-/// Whether more frames can be written.
-enum More {
-    /// Once one is queued.
-    Later,
-    /// Once the peer accepts some.
-    Full,
-    /// No: the hub dropped its end.
-    Never,
-}
-
-/// Reads what the peer says about our frames.
-struct Reader<'a> {
-    device: &'a DeviceId,
-    limits: &'a Limits,
-    events: &'a mpsc::Sender<Event>,
-    counters: &'a NetworkCounters,
-    ledger: &'a Mutex<Ledger>,
-    room: &'a Notify,
-    stop: &'a CancellationToken,
-}
-
-impl Reader<'_> {
-    /// Ends when the stream does, when the peer breaks the protocol, or when it is stopped.
-    async fn run(self, input: impl AsyncRead + Unpin) {
-        let mut input = input.compat();
-        let mut decoder = Decoder::default();
-        loop {
-            match self.drain(&mut decoder).await {
-                Ok(()) => {}
-                Err(Malformed(_)) => return self.counters.streams_reset.one(),
-            }
-            let partial = decoder.is_partial();
-            let read = input.read_buf(decoder.room());
-            let read = async {
-                if partial { timeout(self.limits.frame_time, read).await } else { Ok(read.await) }
-            };
-            tokio::select! {
-                () = self.stop.cancelled() => return,
-                read = read => match read {
-                    Ok(Ok(1..)) => {}
-                    Ok(Ok(0) | Err(_)) => return,
-                    Err(_) => return self.counters.streams_reset.one(),
-                },
-            }
-        }
-    }
-
-    async fn drain(&self, decoder: &mut Decoder) -> Result<(), Malformed> {
-        while let Some(frame) = decoder.next()? {
-            match Control::parse(&frame)? {
-                Control::Accepted { upto } => {
-                    let tokens = lock(self.ledger).accept(upto)?;
-                    self.room.notify_one();
-                    for token in tokens {
-                        self.counters.frames_accepted.one();
-                        self.tell(Event::Accepted { peer: *self.device, token }).await;
-                    }
-                }
-                Control::Refusal { number, code, retry_after_ms } => {
-                    let token = lock(self.ledger).refuse(number)?;
-                    self.refused(token, code, retry_after_ms).await;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    async fn refused(&self, token: Option<SendToken>, code: u32, retry_after_ms: u64) {
-        let Some(token) = token else { return self.counters.refusals_dropped.one() };
-        self.counters.refusals_in.one();
-        let retry_after = Duration::from_millis(retry_after_ms).min(RETRY_AFTER_MAX);
-        let code = Code::from_wire(code);
-        self.tell(Event::Refused { peer: *self.device, token, code, retry_after }).await;
-    }
-
-    async fn tell(&self, event: Event) {
-        let _ = self.events.send(event).await;
-    }
-}
-
 /// Both ends live in one task; the lock is never held across an await.
-fn lock(ledger: &Mutex<Ledger>) -> std::sync::MutexGuard<'_, Ledger> {
+fn lock(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
     ledger.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -14,7 +14,7 @@ use futures::{AsyncReadExt as _, io::ReadHalf, io::WriteHalf};
 use libp2p::Stream;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::bytes::BytesMut;
 use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt as _, FuturesAsyncWriteCompatExt as _};
 
@@ -23,6 +23,8 @@ use super::{Event, NetworkCounters};
 
 /// Frames that wait for an acknowledgement at most.
 const ACCEPT_EVERY: u64 = 64;
+/// Bytes asked for with each read: a frame of Yamux.
+const READ_BYTES: usize = 16 * 1024;
 /// Refusals that wait to be written; more are dropped, and the peer's own time-out stands in.
 const REFUSALS_MAX: usize = 256;
 /// Bits of a frame's number within its stream; the stream's number stands above.
@@ -103,7 +105,7 @@ impl Reader {
         let mut talk = Talk {
             input: input.compat(),
             output: output.compat_write(),
-            decoder: Decoder::default(),
+            decoder: Decoder::reading(READ_BYTES),
             words: BytesMut::new(),
             read: 0,
             accepted: 0,
@@ -205,9 +207,7 @@ impl Talk {
 /// Passes at the deadline; without one, never.
 async fn late(deadline: Option<Instant>) {
     match deadline {
-        Some(deadline) => {
-            let _ = timeout_at(deadline, std::future::pending::<()>()).await;
-        }
+        Some(deadline) => sleep_until(deadline).await,
         None => std::future::pending().await,
     }
 }

@@ -138,6 +138,20 @@ async fn a_peer_that_accepts_what_was_not_sent_loses_the_stream_and_the_send_fai
 }
 
 #[tokio::test]
+async fn a_peer_that_takes_frames_and_never_answers_fails_them_in_the_end() {
+    let limits = Limits { accept_time: Duration::from_millis(200), ..Limits::default() };
+    let mut victim = Node::with(1, TCP, limits).await;
+    let mut stranger = Stranger::dial(2, &victim).await;
+    assert_eq!(victim.next().await, Event::Connected { peer: device(2) });
+
+    victim.send(device(2), 1, frame(1)).await;
+    let _silent = stranger.taken().await;
+
+    assert_eq!(victim.fates(1).await, [(1, false)]);
+    still_serves(&mut victim).await;
+}
+
+#[tokio::test]
 async fn a_stranger_that_vanishes_fails_what_it_did_not_accept() {
     let mut victim = Node::start(1, TCP).await;
     let mut stranger = Stranger::dial(2, &victim).await;

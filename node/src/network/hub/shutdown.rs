@@ -42,6 +42,7 @@ impl Hub {
         self.settle(start + LAST_STEPS).await;
         self.close(start + LAST_STEPS).await;
         self.tasks.abort_all();
+        self.ends.peers.send_replace(Vec::new());
     }
 
     /// Polls the swarm and tells the driver until the links have ended or time is up.
