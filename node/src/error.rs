@@ -141,7 +141,7 @@ pub enum NodeError {
     /// The node is starting or stopping.
     #[error("the node is starting or stopping")]
     Unavailable,
-    /// The engine did not answer in time.
+    /// The engine did not answer; whether it did what was asked is not known.
     #[error("the node did not answer in time")]
     NoAnswer,
     /// The state waited for was not reached in time; the message stays queued.
@@ -309,10 +309,7 @@ impl NodeError {
         if matches!(self, Self::Protocol(CommandError::OutboxFull(_))) {
             return Some(Duration::from_secs(30));
         }
-        if matches!(self, Self::Unavailable | Self::NoAnswer) {
-            return Some(Duration::from_secs(1));
-        }
-        None
+        if matches!(self, Self::Unavailable) { Some(Duration::from_secs(1)) } else { None }
     }
 
     /// Whether the same request may pass later without anybody changing anything.

@@ -68,7 +68,7 @@ pub struct NodeStatus {
     pub socket: PathBuf,
     /// When the node started.
     pub started: Instant,
-    /// `none`, or what is switched off because of a failure.
+    /// [`Self::WHOLE`], or what is switched off because of a failure, e.g. [`Self::STORAGE`].
     pub degradation: String,
     /// What is known about address translation: `unknown`, `public` or `private`.
     pub nat: String,
@@ -124,8 +124,8 @@ impl Handle {
     /// # Errors
     ///
     /// The engine's refusal; [`NodeError::Busy`] when its queue is full; [`NodeError::Unavailable`]
-    /// when it is gone; [`NodeError::NoAnswer`] when it took longer than 10 s. After the last two
-    /// the command may have been carried out all the same.
+    /// when it is gone; [`NodeError::NoAnswer`] when it ended meanwhile or took longer than 10 s:
+    /// then the command may have been carried out all the same.
     pub async fn ask(&self, command: Command) -> Result<Reply, NodeError> {
         let (reply, answer) = oneshot::channel();
         self.requests.try_send(Request { command, reply }).map_err(|error| match error {
@@ -134,8 +134,7 @@ impl Handle {
         })?;
         match timeout(ANSWER_WITHIN, answer).await {
             Ok(Ok(reply)) => reply.map_err(NodeError::from),
-            Ok(Err(_)) => Err(NodeError::Unavailable),
-            Err(_) => Err(NodeError::NoAnswer),
+            Ok(Err(_)) | Err(_) => Err(NodeError::NoAnswer),
         }
     }
 
@@ -165,6 +164,12 @@ impl Handle {
 }
 
 impl NodeStatus {
+    /// Nothing is switched off.
+    pub const WHOLE: &'static str = "none";
+
+    /// The disk refuses: nothing new is taken.
+    pub const STORAGE: &'static str = "storage";
+
     /// A node that has just begun to start.
     #[must_use]
     pub fn starting(socket: PathBuf, started: Instant) -> Self {
@@ -178,7 +183,7 @@ impl NodeStatus {
             metrics: None,
             socket,
             started,
-            degradation: "none".to_owned(),
+            degradation: Self::WHOLE.to_owned(),
             nat: "unknown".to_owned(),
         }
     }
