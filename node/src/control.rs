@@ -63,3 +63,6 @@ fn framed(routes: Router<Handle>, handle: Handle) -> Router {
         .layer(from_fn_with_state(handle.clone(), frame::enclose))
         .with_state(handle)
 }
+
+#[cfg(test)]
+mod tests;

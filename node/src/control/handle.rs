@@ -188,3 +188,11 @@ impl NodeStatus {
         }
     }
 }
+
+#[cfg(test)]
+impl Handle {
+    /// Whether the queue to the engine takes one more.
+    pub(super) fn has_room(&self) -> bool {
+        self.requests.capacity() > 0
+    }
+}
