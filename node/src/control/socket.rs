@@ -1,0 +1,165 @@
+//! The Unix socket: mode 0600 in a 0700 directory, and only our own user gets through.
+
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::serve::Listener;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::sleep;
+
+use crate::error::NodeError;
+
+/// Connections at once. Beyond it, new ones wait in the kernel's queue.
+const CONNECTIONS_MAX: usize = 256;
+
+/// How long open requests may take to end when the node stops.
+const DRAIN_FOR: Duration = Duration::from_secs(5);
+
+/// What to do with a socket file that is already there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stale {
+    /// The caller holds the profile's lock: nobody can be behind it.
+    Replace,
+    /// Somebody may be behind it.
+    Refuse,
+}
+
+/// Listens at `path`.
+///
+/// The socket is made under another name, closed to others, and then moved into place: at `path`
+/// there is never one with a loose mode, and a stale one is replaced in one step.
+///
+/// # Errors
+///
+/// [`NodeError::Listen`] when the path is taken (with [`Stale::Refuse`]), too long for a socket
+/// (107 bytes), or cannot be written.
+pub fn bind(path: &Path, stale: Stale) -> Result<UnixListener, NodeError> {
+    let failed = |error: io::Error| NodeError::Listen {
+        address: path.display().to_string(),
+        reason: error.to_string(),
+    };
+    if stale == Stale::Refuse && path.symlink_metadata().is_ok() {
+        return Err(failed(io::ErrorKind::AddrInUse.into()));
+    }
+    let fresh = path.with_extension("new");
+    match std::fs::remove_file(&fresh) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        Ok(()) | Err(_) => {}
+    }
+    let listener = UnixListener::bind(&fresh).map_err(failed)?;
+    std::fs::set_permissions(&fresh, Permissions::from_mode(0o600)).map_err(failed)?;
+    std::fs::rename(&fresh, path).map_err(failed)?;
+    Ok(listener)
+}
+
+/// Serves until `shutdown` resolves, then lets open requests end, for at most 5 s.
+pub async fn serve(
+    listener: UnixListener,
+    router: Router,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) {
+    let (stopping, stopped) = tokio::sync::oneshot::channel();
+    let signal = async move {
+        shutdown.await;
+        let _ = stopping.send(()); // The other end is this function: gone only if it is.
+    };
+    let own = Own { listener, room: Arc::new(Semaphore::new(CONNECTIONS_MAX)) };
+    let server = axum::serve(own, router).with_graceful_shutdown(signal).into_future();
+    let limit = async {
+        let _ = stopped.await;
+        sleep(DRAIN_FOR).await;
+    };
+    tokio::select! {
+        _ = server => {}
+        () = limit => tracing::info!("requests still open at shutdown were dropped"),
+    }
+}
+
+/// Accepts connections of our own user only, and not too many.
+struct Own {
+    listener: UnixListener,
+    room: Arc<Semaphore>,
+}
+
+impl Listener for Own {
+    type Io = Connection;
+    type Addr = ();
+
+    async fn accept(&mut self) -> (Connection, ()) {
+        loop {
+            let Ok(room) = Arc::clone(&self.room).acquire_owned().await else {
+                std::future::pending::<()>().await; // The semaphore is never closed.
+                continue;
+            };
+            let stream = match self.listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "accept");
+                    sleep(Duration::from_millis(100)).await; // Out of descriptors: let some go.
+                    continue;
+                }
+            };
+            if is_ours(&stream) {
+                return (Connection { stream, _room: room }, ());
+            }
+            tracing::warn!("a connection from another user was closed");
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Whether the process behind the stream runs as us, or as root, which can do anything anyway.
+fn is_ours(stream: &UnixStream) -> bool {
+    let ours = rustix::process::geteuid().as_raw();
+    stream.peer_cred().is_ok_and(|peer| admits(ours, peer.uid()))
+}
+
+const fn admits(ours: u32, peer: u32) -> bool {
+    peer == ours || peer == 0
+}
+
+/// A connection and its place among [`CONNECTIONS_MAX`].
+struct Connection {
+    stream: UnixStream,
+    _room: OwnedSemaphorePermit,
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
