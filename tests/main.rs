@@ -1,1 +1,11 @@
+//! One integration binary: tests over real nodes, and the rules of the house.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test code; clippy allows these by itself only inside `#[test]` functions"
+)]
+
+mod architecture;

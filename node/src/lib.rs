@@ -1,7 +1,9 @@
 //! Everything that touches the world: libp2p, sled, clock, files, HTTP.
 //!
-//! Ranks: 0 `error home config` · 1 `keystore telemetry metrics` · 2 `store network control http` ·
-//! 3 `driver` · 4 this file. `store`, `network` and `control` never name each other.
+//! Ranks (a module imports only from lower ones; `tests/architecture.rs` reads them here):
+//! 0 `error` · 1 `home config` · 2 `keystore telemetry metrics` ·
+//! 3 `store network control http` · 4 `driver`; this file may name all.
+//! So `store`, `network`, `control` and `http` never name each other.
 
 pub mod config;
 pub mod control;
