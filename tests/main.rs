@@ -1,1 +1,1 @@
-
+mod power_cut;
