@@ -29,7 +29,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Layout of the directory that this program writes.
-const VERSION: u32 = 1;
+pub const VERSION: u32 = 1;
 
 /// Characters of a profile name; it becomes a directory name.
 const PROFILE_CHARS_MAX: usize = 32;

@@ -158,9 +158,12 @@ impl Keystore {
             secrets: seal(rng, &secrets_key(&dek), SECRETS_CONTEXT, &secrets.encode())?,
             header,
         };
-        disk::create_private(path, &file.encode()?).map_err(|source| match source.kind() {
-            ErrorKind::AlreadyExists => KeystoreError::Exists,
-            _ => KeystoreError::Io { path: path.to_owned(), source },
+        disk::create_private(path, &file.encode()?).map_err(|source| {
+            if source.kind() == ErrorKind::AlreadyExists {
+                KeystoreError::Exists
+            } else {
+                KeystoreError::Io { path: path.to_owned(), source }
+            }
         })?;
         Ok(unlocked(&file.header, &dek, secrets.duplicate()))
     }

@@ -253,7 +253,7 @@ impl Inner {
 
     /// What sled leaves out.
     fn sync(&self) -> Result<(), StoreError> {
-        rustix::fs::fdatasync(&self.log).map_err(|errno| io_error(&errno.into()))
+        self.log.sync_data().map_err(|error| io_error(&error))
     }
 
     /// The value of the row with this head.

@@ -163,6 +163,12 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         self.store.open_writes() > BACKLOG_MAX || self.commit.len() > BACKLOG_MAX
     }
 
+    /// Whether nothing is written, withheld or on its way to the disk.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        !self.has_writes() && self.store.in_flight() == 0 && self.commit.len() == 0
+    }
+
     /// The store below, without what is not durable yet.
     pub const fn store(&self) -> &S {
         self.store.below()

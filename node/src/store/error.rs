@@ -12,8 +12,8 @@ pub enum StoreOpenError {
         /// Its directory.
         dir: PathBuf,
     },
-    /// A sled database of another program, or of a version of ours that this one does not know.
-    #[error("the database in {} is none of ours", dir.display())]
+    /// A sled database without our mark, or with that of a version that this one does not know.
+    #[error("the database in {} is none of ours, or damaged beyond recognition", dir.display())]
     Foreign {
         /// Its directory.
         dir: PathBuf,

@@ -48,6 +48,7 @@ pub(super) fn open(dir: &Path, layout: &Layout) -> Result<Opened, StoreOpenError
     remove_leftover(dir).map_err(failed)?;
     let log = open_log(dir)?;
     await_unlocked(dir, &log)?;
+    remove_half_snapshots(dir).map_err(failed)?;
     let db = open_sled(dir, dir)?;
     check_sentinel(dir, &db, layout)?;
     // The modes of what sled made depend on the umask; its snapshot's name is not durable yet.
@@ -80,20 +81,37 @@ fn remove_leftover(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// Our handle on sled's log. What sled would quietly make anew when it is missing is demanded here.
-fn open_log(dir: &Path) -> Result<File, StoreOpenError> {
-    let missing = |name: &str| StoreOpenError::Corrupt {
-        dir: dir.to_owned(),
-        detail: format!("{name} is missing"),
-    };
-    for name in ["conf", "blobs"] {
-        if dir.join(name).symlink_metadata().is_err() {
-            return Err(missing(name));
+/// Removes snapshots that sled was still writing when the power went. sled 0.34 would take the
+/// newest for a finished one and refuse to open for ever; the one before is still there, and
+/// without any sled reads its whole log.
+fn remove_half_snapshots(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            fs::remove_file(entry.path())?;
         }
     }
-    match File::open(dir.join("db")) {
-        Ok(log) => Ok(log),
-        Err(error) if error.kind() == ErrorKind::NotFound => Err(missing("db")),
+    Ok(())
+}
+
+/// Our handle on sled's log. What sled would quietly make anew when it is missing is demanded here.
+fn open_log(dir: &Path) -> Result<File, StoreOpenError> {
+    let damaged = |what: &str| StoreOpenError::Corrupt { dir: dir.to_owned(), detail: what.into() };
+    for (name, missing) in [("conf", "conf is missing"), ("blobs", "blobs is missing")] {
+        if dir.join(name).symlink_metadata().is_err() {
+            return Err(damaged(missing));
+        }
+    }
+    let log = match File::open(dir.join("db")) {
+        Ok(log) => log,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Err(damaged("db is missing")),
+        Err(source) => return Err(io_error(dir, source)),
+    };
+    match log.metadata() {
+        Ok(metadata) if metadata.len() == 0 => Err(damaged("db is empty")),
+        Ok(_) => Ok(log),
         Err(source) => Err(io_error(dir, source)),
     }
 }

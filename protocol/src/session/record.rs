@@ -2,12 +2,11 @@
 
 use bitchat_proto::prost::Message;
 use bitchat_proto::{rest, wire};
-use zeroize::Zeroize;
 
 use super::{Peer, Session};
 use crate::error::Malformed;
 use crate::id::{AccountId, DeviceId, SessionId, exactly};
-use crate::ratchet::Ratchet;
+use crate::ratchet::{self, Ratchet};
 use crate::time::UnixMillis;
 
 const WHAT: &str = "session row";
@@ -29,7 +28,7 @@ impl Session {
         };
         let bytes = row.encode_to_vec();
         if let Some(ratchet) = row.ratchet.as_mut() {
-            wipe(ratchet);
+            ratchet::wipe(ratchet);
         }
         bytes
     }
@@ -61,21 +60,4 @@ impl Session {
             used: UnixMillis(row.used_ms),
         })
     }
-}
-
-/// The encoded copy goes to the store; this one must not linger on the heap.
-fn wipe(row: &mut rest::Ratchet) {
-    for secret in [
-        &mut row.root,
-        &mut row.dh_secret,
-        &mut row.chain_send,
-        &mut row.chain_receive,
-        &mut row.header_send,
-        &mut row.header_receive,
-        &mut row.next_header_send,
-        &mut row.next_header_receive,
-    ] {
-        secret.zeroize();
-    }
-    row.old.iter_mut().for_each(|old| old.header.zeroize());
 }
