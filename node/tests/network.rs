@@ -22,13 +22,13 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bitchat_node::network::{Command, Event, Limits, NetworkError, Path};
+use bitchat_node::network::{Command, Event, Limits, NetworkError, Path, Settings};
 use bitchat_protocol::engine::SendToken;
 use bitchat_protocol::error::Code;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use node::{DEADLINE, Node, QUIC, TCP, big_frame, device, frame};
+use node::{DEADLINE, Node, QUIC, TCP, big_frame, device, frame, settings};
 
 async fn frames_arrive(listen: &str, path: Path) {
     let mut alice = Node::start(1, listen).await;
@@ -330,4 +330,21 @@ async fn a_shutdown_sends_what_is_queued_and_ends_in_two_seconds() {
         (0..200).collect::<Vec<_>>()
     );
     bob.until(|event| matches!(event, Event::Disconnected { .. })).await;
+}
+
+#[tokio::test]
+#[ignore = "needs a network with multicast"]
+async fn devices_on_one_network_find_one_another_and_connect_without_an_address() {
+    let everywhere = "/ip4/0.0.0.0/tcp/0";
+    let [alice, bob] = [1, 2].map(|seed| Settings { mdns: true, ..settings(seed, everywhere) });
+    let mut alice = Node::of(alice, 1).await.expect("a network");
+    let bob = Node::of(bob, 2).await.expect("a network");
+    let seen =
+        alice.until(|e| matches!(e, Event::Discovered { peer, .. } if *peer == bob.device)).await;
+    let Event::Discovered { addresses, .. } = seen else { panic!("an address") };
+    assert!(addresses.iter().all(|address| !address.contains("/p2p/")), "{addresses:?}");
+
+    alice.command(Command::Connect { peer: bob.device, addresses: Vec::new() }).await;
+
+    alice.until(|event| *event == Event::Connected { peer: bob.device }).await;
 }

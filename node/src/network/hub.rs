@@ -18,7 +18,7 @@ use bitchat_protocol::id::DeviceId;
 use futures::StreamExt as _;
 use libp2p::{PeerId, Stream, Swarm};
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -60,7 +60,7 @@ pub(super) struct Hub {
     streams: Arc<Semaphore>,
     queued_bytes: Arc<AtomicUsize>,
     tasks: JoinSet<()>,
-    accepting: tokio::task::AbortHandle,
+    accepting: AbortHandle,
     /// When the peers' snapshot is due; `None`: it is fresh.
     snapshot: Option<Instant>,
 }
@@ -96,13 +96,13 @@ impl Hub {
                     Err(DriverGone) => return false,
                 }
             }
-            event = self.swarm.select_next_some(), if room => self.on_swarm(event),
-            Some((peer, stream)) = self.arrivals.recv(), if room => self.on_stream(peer, stream),
-            Some(ended) = self.tasks.join_next() => {
-                if ended.is_err_and(|error| error.is_panic()) {
-                    tracing::error!("a task of the network panicked");
-                }
+            // Before the streams: whose connection is not told yet must not be read yet.
+            event = self.swarm.select_next_some(), if room => {
+                self.on_swarm(event);
+                self.catch_up();
             }
+            Some((peer, stream)) = self.arrivals.recv(), if room => self.on_stream(peer, stream),
+            Some(ended) = self.tasks.join_next() => reap(&ended),
             () = sleep_until(due), if self.snapshot.is_some() => self.publish(),
             command = self.ends.commands.recv(), if room => {
                 let Some(command) = command else { return false };
@@ -111,6 +111,17 @@ impl Hub {
             }
         }
         true
+    }
+
+    /// What a flood of swarm events must not hold up.
+    fn catch_up(&mut self) {
+        while let Some(ended) = self.tasks.try_join_next() {
+            reap(&ended);
+        }
+        if self.snapshot.is_some_and(|due| due <= Instant::now()) {
+            self.publish();
+        }
+        self.on_more_commands();
     }
 
     fn on_more_commands(&mut self) {
@@ -205,6 +216,13 @@ impl Hub {
 
     const fn counters(&self) -> &Arc<NetworkCounters> {
         &self.links.counters
+    }
+}
+
+/// A task ended; only a defect makes it panic.
+fn reap(ended: &Result<(), JoinError>) {
+    if ended.as_ref().is_err_and(JoinError::is_panic) {
+        tracing::error!("a task of the network panicked");
     }
 }
 

@@ -38,13 +38,10 @@ impl Node {
         listen: &str,
         limits: Limits,
     ) -> Result<Self, NetworkError> {
-        let settings = Settings {
-            listen: vec![listen.to_owned()],
-            key: Secret::take(&mut [seed; 32]),
-            mdns: false,
-            own_ports: Vec::new(),
-            limits,
-        };
+        Self::of(Settings { limits, ..settings(seed, listen) }, seed).await
+    }
+
+    pub(crate) async fn of(settings: Settings, seed: u8) -> Result<Self, NetworkError> {
         let (network, mut events) = start(settings).await?;
         let addresses = match timeout(DEADLINE, events.recv()).await.expect("in time") {
             Some(Event::Listening(addresses)) => addresses,
@@ -101,6 +98,17 @@ impl Node {
             }
         }
         fates
+    }
+}
+
+/// Quiet settings.
+pub(crate) fn settings(seed: u8, listen: &str) -> Settings {
+    Settings {
+        listen: vec![listen.to_owned()],
+        key: Secret::take(&mut [seed; 32]),
+        mdns: false,
+        own_ports: Vec::new(),
+        limits: Limits::default(),
     }
 }
 

@@ -79,6 +79,37 @@ async fn a_frame_that_does_not_end_costs_its_stream() {
     still_serves(&mut victim).await;
 }
 
+/// Bytes that trickle do not buy time; frames that are completed do. The pause is the load, not a wait.
+#[tokio::test]
+async fn a_frame_that_trickles_costs_its_stream_and_a_slow_row_of_frames_does_not() {
+    let limits = Limits { frame_time: Duration::from_millis(300), ..Limits::default() };
+    let mut victim = Node::with(1, TCP, limits).await;
+    let mut stranger = Stranger::dial(2, &victim).await;
+    let whole = framed(&frame(1));
+    let (head, tail) = whole.split_at(5);
+    let mut pace = tokio::time::interval(Duration::from_millis(50));
+
+    let mut slow = stranger.say(head).await;
+    for _ in 0..12 {
+        pace.tick().await;
+        slow.write_all(&[tail, head].concat()).await.expect("still open");
+        slow.flush().await.expect("still open");
+        victim.until(|event| matches!(event, Event::Frame { .. })).await;
+    }
+    assert_eq!(victim.network.counters().streams_reset.get(), 0);
+
+    let mut trickling = stranger.say(&[200, 1]).await; // 200 bytes are to come
+    for _ in 0..100 {
+        pace.tick().await;
+        slow.write_all(&[tail, head].concat()).await.expect("still open");
+        let reset = trickling.write_all(&[0x0A]).await.is_err() || trickling.flush().await.is_err();
+        if reset {
+            break;
+        }
+    }
+    assert_eq!(victim.network.counters().streams_reset.get(), 1);
+}
+
 #[tokio::test]
 async fn a_third_stream_of_a_peer_replaces_its_oldest() {
     let mut victim = Node::start(1, TCP).await;
