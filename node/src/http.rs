@@ -178,3 +178,6 @@ fn taken(wanted: SocketAddr, instead: SocketAddr) -> Warning {
         hint: "give each node its own: `bitchat daemon --metrics 127.0.0.1:PORT`".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -153,3 +153,6 @@ impl Metrics {
 fn count(counter: &prometheus_client::metrics::counter::Counter, by: u64) {
     counter.inc_by(by);
 }
+
+#[cfg(test)]
+mod tests;

@@ -163,3 +163,16 @@ impl AsyncWrite for Connection {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_same_user_and_root_are_admitted() {
+        assert!(admits(1_000, 1_000));
+        assert!(admits(1_000, 0));
+        assert!(!admits(1_000, 1_001));
+        assert!(!admits(0, 1_000));
+    }
+}
