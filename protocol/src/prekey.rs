@@ -185,3 +185,78 @@ impl<S> Ring<S> {
 fn is_over(replaced: UnixMillis, now: UnixMillis) -> bool {
     now.since(replaced) >= RETENTION
 }
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::ChaCha20Rng;
+    use rand_chacha::rand_core::SeedableRng;
+
+    use super::*;
+
+    const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+
+    #[test]
+    fn keys_are_replaced_weekly_and_kept_30_days_after_that() {
+        let (mut prekeys, mut rng) = prekeys();
+        let rotated = NOW.plus(ROTATION);
+        let just_before = UnixMillis(rotated.0 - 1);
+
+        assert!(!prekeys.is_due(just_before));
+        prekeys.rotate(&mut rng, just_before);
+        assert_eq!(prekeys.signed().id(), 1);
+        assert!(prekeys.is_due(rotated));
+        prekeys.rotate(&mut rng, rotated);
+        assert_eq!((prekeys.signed().id(), prekeys.kem().id()), (2, 2));
+
+        prekeys.rotate(&mut rng, UnixMillis(rotated.plus(RETENTION).0 - 1));
+        assert!(prekeys.signed_by_id(1).is_some() && prekeys.kem_by_id(1).is_some());
+        prekeys.rotate(&mut rng, rotated.plus(RETENTION));
+        assert!(prekeys.signed_by_id(1).is_none() && prekeys.kem_by_id(1).is_none());
+        assert!(prekeys.signed_by_id(2).is_some() && prekeys.kem_by_id(2).is_some());
+    }
+
+    #[test]
+    fn an_outlived_key_is_a_reason_to_rotate() {
+        let (mut prekeys, mut rng) = prekeys();
+        prekeys.rotate(&mut rng, NOW.plus(ROTATION));
+        for day in 8..37 {
+            prekeys.rotate(&mut rng, NOW.plus(DAY * day));
+            assert!(prekeys.signed_by_id(1).is_some(), "day {day}");
+        }
+
+        let end = NOW.plus(ROTATION).plus(RETENTION);
+
+        assert!(prekeys.is_due(end));
+        prekeys.rotate(&mut rng, end);
+        assert!(prekeys.signed_by_id(1).is_none());
+        assert!(!prekeys.is_due(end));
+    }
+
+    #[test]
+    fn a_clock_that_jumps_never_piles_up_keys() {
+        let (mut prekeys, mut rng) = prekeys();
+        for round in 0..20 {
+            prekeys.rotate(&mut rng, NOW.plus(ROTATION));
+            prekeys.rotate(&mut rng, NOW);
+
+            assert_eq!(prekeys.signed().id(), 3 + 2 * round, "a key from the future is replaced");
+            assert!(prekeys.signed.iter().count() <= KEPT_MAX);
+            assert!(prekeys.kem.iter().count() <= KEPT_MAX);
+        }
+    }
+
+    #[test]
+    fn the_sequence_rises_without_a_clock_and_never_wraps() {
+        let (mut prekeys, _) = prekeys();
+
+        assert_eq!(prekeys.next_sequence(NOW).ok(), Some(NOW.0));
+        assert_eq!(prekeys.next_sequence(UnixMillis(0)).ok(), Some(NOW.0 + 1));
+        prekeys.sequence = u64::MAX;
+        assert!(matches!(prekeys.next_sequence(NOW), Err(Error::Bug(_))));
+    }
+
+    fn prekeys() -> (Prekeys, ChaCha20Rng) {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        (Prekeys::generate(&mut rng, NOW), rng)
+    }
+}

@@ -109,3 +109,102 @@ fn curve_key(key: &DhPublic) -> Vec<u8> {
 fn kem_bytes(bytes: &[u8]) -> Vec<u8> {
     [&[ML_KEM_1024], bytes].concat()
 }
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::ChaCha20Rng;
+    use rand_chacha::rand_core::SeedableRng;
+
+    use super::*;
+    use crate::crypto::{DhSecret, KemSecret};
+    use crate::identity::{Account, Device, Phrase};
+    use crate::time::UnixMillis;
+
+    /// Re-encapsulation: the same shared secret under another KEM key or in another ciphertext must not
+    /// give the same session, nor may any other public value be exchanged.
+    #[test]
+    fn every_public_value_changes_the_keys() {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let [alice, bob, other] = [(); 3].map(|()| certificate(&mut rng));
+        let [ephemeral, prekey, point] = [(); 3].map(|()| DhSecret::random(&mut rng).public());
+        let [kem, other_kem] = [(); 2].map(|()| KemSecret::random(&mut rng));
+        let [ciphertext, other_ciphertext] = [(); 2].map(|()| kem.public().encapsulate(&mut rng).0);
+        let base = || Exchange {
+            initiator: &alice,
+            responder: &bob,
+            ephemeral,
+            signed_prekey: (1, prekey),
+            kem_prekey: (1, kem.public()),
+            ciphertext: &ciphertext,
+            record_sequence: 1,
+        };
+        let others = [
+            Exchange { initiator: &other, ..base() },
+            Exchange { responder: &other, ..base() },
+            Exchange { initiator: &bob, responder: &alice, ..base() },
+            Exchange { ephemeral: point, ..base() },
+            Exchange { ephemeral: prekey, signed_prekey: (1, ephemeral), ..base() },
+            Exchange { signed_prekey: (2, prekey), ..base() },
+            Exchange { signed_prekey: (1, point), ..base() },
+            Exchange { kem_prekey: (2, kem.public()), ..base() },
+            Exchange { kem_prekey: (1, other_kem.public()), ..base() },
+            Exchange { ciphertext: &other_ciphertext, ..base() },
+            Exchange { record_sequence: 2, ..base() },
+        ];
+        let agreement = agreement([1, 2, 3, 4]);
+
+        let keys = agreement.derive(&base().transcript()).expect("derived");
+        for (index, exchange) in others.iter().enumerate() {
+            let transcript = exchange.transcript();
+            let changed = agreement.derive(&transcript).expect("derived");
+
+            assert_ne!(changed.root, keys.root, "change {index}");
+            assert_ne!(changed.header_initiator, keys.header_initiator, "change {index}");
+            assert_ne!(changed.header_responder, keys.header_responder, "change {index}");
+            assert_ne!(session_id(&transcript), session_id(&base().transcript()));
+        }
+    }
+
+    /// Computed a second time by a Python program from RFC 5869.
+    #[test]
+    fn the_keys_match_their_known_answer() {
+        let keys = agreement([1, 2, 3, 4]).derive(&[0; 32]).expect("derived");
+
+        assert_eq!(keys.root.expose()[..8], [0x81, 0x52, 0x20, 0x54, 0x4D, 0x7E, 0xCF, 0x1C]);
+        assert_eq!(
+            keys.header_initiator.expose()[..8],
+            [0xD0, 0x4A, 0x93, 0x64, 0x88, 0x88, 0x44, 0x78]
+        );
+        assert_eq!(
+            keys.header_responder.expose()[..8],
+            [0x75, 0x4D, 0x30, 0x76, 0xA7, 0x00, 0x1B, 0x90]
+        );
+    }
+
+    #[test]
+    fn every_shared_secret_changes_the_keys() {
+        let keys = agreement([1, 2, 3, 4]).derive(&[0; 32]).expect("derived");
+        for parts in [[9, 2, 3, 4], [1, 9, 3, 4], [1, 2, 9, 4], [1, 2, 3, 9], [2, 1, 3, 4]] {
+            let changed = agreement(parts).derive(&[0; 32]).expect("derived");
+
+            assert_ne!(changed.root, keys.root, "{parts:?}");
+        }
+    }
+
+    #[test]
+    fn a_curve_key_never_reads_as_a_kem_value() {
+        let point = DhSecret::random(&mut ChaCha20Rng::seed_from_u64(1)).public();
+
+        assert_ne!(curve_key(&point), kem_bytes(point.as_bytes()));
+    }
+
+    fn agreement(bytes: [u8; 4]) -> Agreement {
+        let [a, b, c, d] = bytes.map(|byte| Secret::take(&mut [byte; 32]));
+        Agreement { identity_prekey: a, ephemeral_identity: b, ephemeral_prekey: c, shared: d }
+    }
+
+    fn certificate(rng: &mut ChaCha20Rng) -> Certificate {
+        let phrase = Phrase::generate(rng).expect("32 bytes");
+        Account::from_phrase(&phrase).certify(&Device::random(rng), 0, 1, UnixMillis(1))
+    }
+}

@@ -42,6 +42,15 @@ mod tests {
         assert!(number.bytes().all(|c| c == b' ' || c.is_ascii_digit()));
     }
 
+    /// Computed a second time by a Python program from RFC 5869.
+    #[test]
+    fn the_safety_number_matches_its_known_answer() {
+        const KNOWN: &str =
+            "79848 09724 10526 99742 89673 72701 04944 12856 54971 01873 57805 42368";
+
+        assert_eq!(safety_number(&AccountId([2; 32]), &AccountId([1; 32])), KNOWN);
+    }
+
     #[test]
     fn another_account_changes_the_safety_number() {
         let (alice, bob, mallory) = (AccountId([1; 32]), AccountId([2; 32]), AccountId([3; 32]));

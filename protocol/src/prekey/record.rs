@@ -75,3 +75,67 @@ fn read<S>(
     let current = keys.next().ok_or(WRONG)?;
     Ok(Ring { current, previous: keys.collect() })
 }
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::ChaCha20Rng;
+    use rand_chacha::rand_core::SeedableRng;
+
+    use super::*;
+    use crate::prekey::ROTATION;
+
+    #[test]
+    fn prekeys_come_back_as_they_were() {
+        let prekeys = rotated();
+
+        let restored = Prekeys::from_record(prekeys.to_record()).expect("our own record");
+
+        assert_eq!(restored.sequence, 7);
+        for id in [1, 2] {
+            let keys = [&prekeys, &restored].map(|keys| {
+                let (signed, kem) = (keys.signed_by_id(id), keys.kem_by_id(id));
+                (signed.expect("kept"), kem.expect("kept"))
+            });
+            let [(signed, kem), (signed_restored, kem_restored)] = keys;
+            assert_eq!(signed.secret.secret(), signed_restored.secret.secret());
+            assert_eq!(kem.secret.seed(), kem_restored.secret.seed());
+            assert_eq!(signed.created, signed_restored.created);
+        }
+        assert_eq!(restored.signed().id(), 2);
+    }
+
+    #[test]
+    fn a_record_that_is_not_ours_is_refused() {
+        let change = |change: fn(&mut rest::Prekeys)| {
+            let mut record = rotated().to_record();
+            change(&mut record);
+            Prekeys::from_record(record)
+        };
+
+        assert!(change(|_| {}).is_ok());
+        assert!(change(|record| record.signed[0].secret[0] ^= 8).is_err(), "a damaged secret");
+        assert!(change(|record| record.kem[1].secret[0] ^= 1).is_err(), "a damaged seed");
+        assert!(change(|record| record.kem[0].id = 1).is_err(), "an id twice");
+        assert!(change(|record| record.kem[0].id = 0).is_err(), "id 0");
+        assert!(change(|record| record.signed.clear()).is_err(), "no key");
+        assert!(change(|record| record.kem[0].secret.truncate(63)).is_err(), "a cut seed");
+    }
+
+    #[test]
+    fn too_many_keys_are_refused() {
+        let mut record = rotated().to_record();
+        let key = record.signed[0].clone();
+        let more = (10..17).map(|id| rest::Prekey { id, ..key.clone() });
+        record.signed.extend(more);
+
+        assert!(Prekeys::from_record(record).is_err());
+    }
+
+    fn rotated() -> Prekeys {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let mut prekeys = Prekeys::generate(&mut rng, UnixMillis(1));
+        prekeys.rotate(&mut rng, UnixMillis(1).plus(ROTATION));
+        prekeys.sequence = 7;
+        prekeys
+    }
+}
