@@ -10,7 +10,9 @@ impl From<HomeError> for NodeError {
     fn from(error: HomeError) -> Self {
         match error {
             HomeError::NoProfile { home } => Self::NoProfile { home },
-            HomeError::NoBase | HomeError::ProfileName => Self::BadRequest { problem: error.to_string() },
+            HomeError::NoBase | HomeError::ProfileName => {
+                Self::BadRequest { problem: error.to_string() }
+            }
             HomeError::Unwritable { path, source } => {
                 Self::HomeUnwritable { path, reason: source.to_string() }
             }
@@ -37,9 +39,13 @@ impl From<KeystoreError> for NodeError {
             KeystoreError::Downgrade(_) => Self::KdfDowngrade,
             KeystoreError::Excessive(_) => Self::KeystoreCorrupt { what: text },
             KeystoreError::Corrupt(what) => Self::KeystoreCorrupt { what: what.to_owned() },
-            KeystoreError::Version { found } => Self::StoreVersion { found, supported: crate::home::VERSION },
+            KeystoreError::Version { found } => {
+                Self::StoreVersion { found, supported: crate::home::VERSION }
+            }
             KeystoreError::KeyFile { .. } => Self::KeystoreCorrupt { what: text },
-            KeystoreError::Io { path, source } => Self::HomeUnwritable { path, reason: source.to_string() },
+            KeystoreError::Io { path, source } => {
+                Self::HomeUnwritable { path, reason: source.to_string() }
+            }
             KeystoreError::Bug(_) => Self::KeystoreCorrupt { what: text },
         }
     }
@@ -63,10 +69,13 @@ impl From<NetworkError> for NodeError {
     fn from(error: NetworkError) -> Self {
         let text = error.to_string();
         match error {
-            NetworkError::Address { address } => {
-                Self::Listen { address, reason: "expected /ip4/../tcp/.. or /ip4/../udp/../quic-v1".to_owned() }
+            NetworkError::Address { address } => Self::Listen {
+                address,
+                reason: "expected /ip4/../tcp/.. or /ip4/../udp/../quic-v1".to_owned(),
+            },
+            NetworkError::Listen { address, source } => {
+                Self::Listen { address, reason: source.to_string() }
             }
-            NetworkError::Listen { address, source } => Self::Listen { address, reason: source.to_string() },
             NetworkError::ListenTimeout { address, seconds } => {
                 Self::Listen { address, reason: format!("not ready after {seconds} s") }
             }

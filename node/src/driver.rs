@@ -138,7 +138,8 @@ impl Driver {
 
     fn build(&self) -> Result<Running, crate::error::NodeError> {
         let metrics = self.ends.metrics.clone();
-        let report = move |stats: crate::store::CommitStats| metrics.flushed(stats.took, stats.batches);
+        let report =
+            move |stats: crate::store::CommitStats| metrics.flushed(stats.took, stats.batches);
         let committed = self.committed.clone();
         let done = move |result| drop(committed.blocking_send(result));
         let (engine, store) = self.factory.build(self.clock.now())?;
@@ -256,7 +257,12 @@ impl Driver {
             network::Event::Frame { peer, number, .. } if self.full || self.running.is_none() => {
                 // Refused before any ratchet step: the sender keeps it and comes again.
                 let code = bitchat_protocol::error::Code::Busy;
-                self.outgoing.push_back(network::Command::Refuse { peer, number, code, retry_after: FULL_RETRY });
+                self.outgoing.push_back(network::Command::Refuse {
+                    peer,
+                    number,
+                    code,
+                    retry_after: FULL_RETRY,
+                });
                 return;
             }
             network::Event::Frame { peer, number, bytes } => Input::Frame { peer, number, bytes },

@@ -195,7 +195,8 @@ impl Node {
         }
         self.stop.cancel();
         let engine = self.engine.take();
-        let ended = tokio::task::spawn_blocking(move || engine.is_none_or(|engine| engine.join().is_ok()));
+        let ended =
+            tokio::task::spawn_blocking(move || engine.is_none_or(|engine| engine.join().is_ok()));
         let sound = ended.await.unwrap_or(false);
         if let Some(network) = self.network.take() {
             network.shutdown().await;
@@ -228,7 +229,8 @@ fn standing_warnings(unlocked: &Unlocked) -> Vec<Warning> {
     if unlocked.protection == Protection::KeyFile {
         warnings.push(Warning {
             code: WarningCode::ConfigInsecure,
-            message: "the key store has no passphrase: whoever reads the home has the keys".to_owned(),
+            message: "the key store has no passphrase: whoever reads the home has the keys"
+                .to_owned(),
             hint: "make a new profile with `bitchat init --passphrase-file F`".to_owned(),
         });
     }
@@ -261,7 +263,8 @@ fn network_settings(config: &Config, unlocked: &Unlocked, mode: Mode) -> network
 /// Opens the store and runs the engine on a thread of its own.
 async fn start_engine(ends: Ends, factory: Factory) -> Result<JoinHandle<()>, NodeError> {
     let failed = |error: std::io::Error| NodeError::StoreFailed { reason: error.to_string() };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(failed)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(failed)?;
     let opened = tokio::task::spawn_blocking(move || Driver::new(ends, factory)).await;
     let driver = opened.map_err(|_| NodeError::Unavailable)??;
     let thread = std::thread::Builder::new().name("engine".to_owned());

@@ -55,7 +55,9 @@ pub fn create_profile(home: &Home, request: NewProfile) -> Result<CreatedProfile
         return Err(NodeError::ProfileExists { home: home.root().to_owned() });
     }
     if !request.name.is_empty() {
-        let bad = |problem| NodeError::BadRequest { problem: format!("the name cannot be used: {problem}") };
+        let bad = |problem| NodeError::BadRequest {
+            problem: format!("the name cannot be used: {problem}"),
+        };
         contact::usable(&request.name).map_err(bad)?;
     }
     let passphrase = request.passphrase.as_deref().map(|text| Passphrase::new(text)).transpose()?;
@@ -121,7 +123,8 @@ fn identity(secrets: &Secrets) -> Result<Identity, NodeError> {
     let corrupt = |error: Error| NodeError::KeystoreCorrupt { what: error.to_string() };
     let phrase = Phrase::from_entropy(secrets.phrase_entropy.duplicate());
     let account = Account::from_phrase(&phrase.map_err(|error| corrupt(error.into()))?);
-    let device = Device::from_secrets(secrets.device_seed.duplicate(), secrets.device_dh.duplicate());
+    let device =
+        Device::from_secrets(secrets.device_seed.duplicate(), secrets.device_dh.duplicate());
     let certificate = account.certify(&device, secrets.number, secrets.generation, secrets.created);
     Identity::new(device, certificate).map_err(corrupt)
 }

@@ -9,7 +9,9 @@ use crate::store::Refused;
 impl Driver {
     /// Carries out every output that the engine has ready.
     pub(super) fn settle(&mut self) {
-        while let Some(output) = self.running.as_mut().and_then(|running| running.engine.poll_output()) {
+        while let Some(output) =
+            self.running.as_mut().and_then(|running| running.engine.poll_output())
+        {
             self.carry_out(output);
         }
     }
@@ -17,7 +19,8 @@ impl Driver {
     fn carry_out(&mut self, output: Output) {
         match output {
             Output::Persist(batch) => {
-                let submitted = self.running.as_ref().map(|Running { committer, .. }| committer.submit(batch));
+                let submitted =
+                    self.running.as_ref().map(|Running { committer, .. }| committer.submit(batch));
                 if let Some(Err(refused)) = submitted {
                     // The engine has one batch on its way at a time, so the queue is never full.
                     let (Refused::Busy(batch) | Refused::Stopped(batch)) = refused;
@@ -29,7 +32,12 @@ impl Driver {
                 self.outgoing.push_back(network::Command::Send { peer, token, frame });
             }
             Output::Refuse { peer, number, code, retry_after } => {
-                self.outgoing.push_back(network::Command::Refuse { peer, number, code, retry_after });
+                self.outgoing.push_back(network::Command::Refuse {
+                    peer,
+                    number,
+                    code,
+                    retry_after,
+                });
             }
             Output::Connect { peer, addresses } => {
                 self.outgoing.push_back(network::Command::Connect { peer, addresses });

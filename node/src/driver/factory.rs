@@ -31,16 +31,20 @@ impl Factory {
         &self,
         now: Now,
     ) -> Result<(Engine<SledStore, SystemRng>, SledStore), NodeError> {
-        let keys = StoreKeys { values: self.keys.values.duplicate(), scopes: self.keys.scopes.duplicate() };
+        let keys = StoreKeys {
+            values: self.keys.values.duplicate(),
+            scopes: self.keys.scopes.duplicate(),
+        };
         let store = SledStore::open(&self.dir, keys)?;
         let setup = profile::setup(&self.secrets, self.greet)?;
-        let engine = Engine::start(setup, store.clone(), UnwrapErr(SysRng), now).map_err(|error| {
-            if let Error::Store(error) = error {
-                NodeError::StoreCorrupt { what: error.to_string() }
-            } else {
-                NodeError::StoreCorrupt { what: error.label().to_owned() }
-            }
-        })?;
+        let engine =
+            Engine::start(setup, store.clone(), UnwrapErr(SysRng), now).map_err(|error| {
+                if let Error::Store(error) = error {
+                    NodeError::StoreCorrupt { what: error.to_string() }
+                } else {
+                    NodeError::StoreCorrupt { what: error.label().to_owned() }
+                }
+            })?;
         Ok((engine, store))
     }
 }

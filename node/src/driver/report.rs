@@ -11,23 +11,15 @@ use crate::network::{Count, PeerInfo};
 impl Driver {
     pub(super) fn fact(&mut self, fact: &Fact) {
         self.ends.metrics.observe(fact);
-        match fact {
-            Fact::Outbox { rows, oldest_ms } => {
-                let outbox = OutboxStatus { rows: *rows, oldest_ms: *oldest_ms };
-                self.ends.status.send_modify(|status| status.outbox = outbox);
-            }
-            Fact::Bug(_) => tracing::error!(?fact),
-            Fact::BoundReached(_) => tracing::warn!(?fact),
-            Fact::Refused(_) | Fact::SessionFounded { .. } | Fact::KeysEvicted(_) | Fact::Gap => {
-                tracing::debug!(?fact);
-            }
-            Fact::Queued
-            | Fact::Reached { .. }
-            | Fact::Received
-            | Fact::Duplicate
-            | Fact::KeysSkipped(_)
-            | Fact::Retried
-            | Fact::Step(..) => tracing::trace!(?fact),
+        if let Fact::Outbox { rows, oldest_ms } = fact {
+            let outbox = OutboxStatus { rows: *rows, oldest_ms: *oldest_ms };
+            self.ends.status.send_modify(|status| status.outbox = outbox);
+        }
+        match level(fact) {
+            Level::Error => tracing::error!(?fact),
+            Level::Warn => tracing::warn!(?fact),
+            Level::Debug => tracing::debug!(?fact),
+            Level::Trace => tracing::trace!(?fact),
         }
     }
 
@@ -75,19 +67,62 @@ impl Driver {
     }
 
     fn report_links(&self) {
-        let (opened, closed) = (&self.ends.counters.connections_opened, &self.ends.counters.connections_closed);
+        let (opened, closed) =
+            (&self.ends.counters.connections_opened, &self.ends.counters.connections_closed);
         let standing = |opened: &Count, closed: &Count| {
             u32::try_from(opened.get().saturating_sub(closed.get())).unwrap_or(u32::MAX)
         };
         let metrics = &self.ends.metrics;
         for (transport, direction, count) in [
-            (Transport::Tcp, Direction::Inbound, standing(&opened.tcp_inbound, &closed.tcp_inbound)),
-            (Transport::Tcp, Direction::Outbound, standing(&opened.tcp_outbound, &closed.tcp_outbound)),
-            (Transport::Quic, Direction::Inbound, standing(&opened.quic_inbound, &closed.quic_inbound)),
-            (Transport::Quic, Direction::Outbound, standing(&opened.quic_outbound, &closed.quic_outbound)),
+            (
+                Transport::Tcp,
+                Direction::Inbound,
+                standing(&opened.tcp_inbound, &closed.tcp_inbound),
+            ),
+            (
+                Transport::Tcp,
+                Direction::Outbound,
+                standing(&opened.tcp_outbound, &closed.tcp_outbound),
+            ),
+            (
+                Transport::Quic,
+                Direction::Inbound,
+                standing(&opened.quic_inbound, &closed.quic_inbound),
+            ),
+            (
+                Transport::Quic,
+                Direction::Outbound,
+                standing(&opened.quic_outbound, &closed.quic_outbound),
+            ),
         ] {
             metrics.links(transport, direction, count);
         }
+    }
+}
+
+enum Level {
+    Error,
+    Warn,
+    Debug,
+    Trace,
+}
+
+/// How loud a fact is: a bug is an error, a bound reached wakes somebody, a message is a trace.
+const fn level(fact: &Fact) -> Level {
+    match fact {
+        Fact::Bug(_) => Level::Error,
+        Fact::BoundReached(_) => Level::Warn,
+        Fact::Refused(_) | Fact::SessionFounded { .. } | Fact::KeysEvicted(_) | Fact::Gap => {
+            Level::Debug
+        }
+        Fact::Outbox { .. }
+        | Fact::Queued
+        | Fact::Reached { .. }
+        | Fact::Received
+        | Fact::Duplicate
+        | Fact::KeysSkipped(_)
+        | Fact::Retried
+        | Fact::Step(..) => Level::Trace,
     }
 }
 

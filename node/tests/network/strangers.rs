@@ -52,7 +52,7 @@ async fn malformed_and_oversized_frames_reset_the_stream_and_nothing_else() {
 
     for (count, attack) in (1..).zip(attacks) {
         let mut stream = stranger.say(attack).await;
-        assert_eq!(rest(&mut stream).await, [], "{attack:?}");
+        assert_eq!(rest(&mut stream).await, [0u8; 0], "{attack:?}");
         assert_eq!(victim.network.counters().streams_reset.get(), count, "{attack:?}");
     }
 
@@ -69,7 +69,7 @@ async fn a_frame_that_does_not_end_costs_its_stream() {
     let mut idle = stranger.say(&whole).await; // Between frames there is no hurry.
     let mut hanging = stranger.say(&whole[..5]).await;
 
-    assert_eq!(rest(&mut hanging).await, []);
+    assert_eq!(rest(&mut hanging).await, [0u8; 0]);
     assert_eq!(victim.network.counters().streams_reset.get(), 1);
     idle.write_all(&whole).await.expect("still open");
     idle.flush().await.expect("still open");
