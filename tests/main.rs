@@ -9,4 +9,7 @@
 )]
 
 mod architecture;
+mod crash;
+mod harness;
+mod messaging;
 mod power_cut;

@@ -9,6 +9,7 @@ use crate::metrics::label::{Direction, Transport};
 use crate::network::{Count, PeerInfo};
 
 impl Driver {
+    #[expect(clippy::cognitive_complexity, reason = "a tracing macro counts as seven branches")]
     pub(super) fn fact(&mut self, fact: &Fact) {
         self.ends.metrics.observe(fact);
         if let Fact::Outbox { rows, oldest_ms } = fact {

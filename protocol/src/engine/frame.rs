@@ -62,7 +62,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     /// has changed, so that the same frame can be taken later.
     fn open(&mut self, peer: DeviceId, envelope: &Envelope) -> Result<(AccountId, Vec<u8>), Error> {
         if !self.sessions.has(peer, envelope.session, &self.store)? {
-            let initial = envelope.initial.as_ref().ok_or(Error::Decrypt)?;
+            let known = self.book.of_device(&peer).is_some();
+            let initial = envelope.initial.as_ref();
+            let initial = initial.ok_or(if known { Error::Decrypt } else { Error::Stranger })?;
             return self.admit(peer, envelope, initial);
         }
         let account = self.book.of_device(&peer).ok_or(Error::Stranger)?.account;
