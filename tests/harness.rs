@@ -252,3 +252,11 @@ pub(crate) fn files_below(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     }
     found
 }
+
+/// A file that only its owner may read, as a passphrase file should be.
+pub(crate) fn private_file(path: &Path, text: &str) {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options.write(true).create_new(true).mode(0o600).open(path).expect("a new file");
+    file.write_all(text.as_bytes()).expect("room");
+}

@@ -10,6 +10,8 @@
 
 mod architecture;
 mod crash;
+mod errors;
 mod harness;
 mod messaging;
 mod power_cut;
+mod secrecy;
