@@ -1,1 +1,3 @@
+//! One integration binary over real nodes and the shipped store.
+
 mod power_cut;

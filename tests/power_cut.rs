@@ -5,12 +5,15 @@
 //! `kill -9` shows nothing of this: the kernel keeps what was written. See
 //! docs/decisions/0002-sled-with-fdatasync.md for what the test found.
 
+#![cfg(test)] // Lints then know that helpers may panic.
+
 mod disk;
 mod log;
 mod workload;
 
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -165,4 +168,20 @@ fn a_disk_that_fills_up_costs_no_acknowledged_batch_and_closes_the_store() {
     assert_eq!(end.as_deref(), Some("failed full=true closed=true"));
     assert!(last < BATCHES);
     assert_eq!(fault(&run.root.join("data"), last), None);
+}
+
+#[test]
+fn nothing_that_the_store_makes_is_open_to_others() {
+    let Some(run) = run(25, None) else { return };
+
+    let mut paths = vec![run.root.join("data")];
+    while let Some(path) = paths.pop() {
+        let metadata = path.metadata().expect("exists");
+        assert_eq!(metadata.permissions().mode() & 0o077, 0, "{}", path.display());
+        if metadata.is_dir() {
+            paths.extend(
+                fs::read_dir(path).expect("lists").map(|entry| entry.expect("entry").path()),
+            );
+        }
+    }
 }

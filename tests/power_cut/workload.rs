@@ -64,9 +64,11 @@ fn slot(number: u64) -> Key {
 
 /// Mostly the size of a message; every twentieth row up to 200 KiB.
 fn size(number: u64) -> usize {
-    match number % 20 {
-        0 if number % 100 == 0 => 200 * 1024,
-        0 => usize::try_from(number.wrapping_mul(0x9E37_79B9) % (200 * 1024)).unwrap_or(600),
+    match (number.is_multiple_of(100), number.is_multiple_of(20)) {
+        (true, _) => 200 * 1024,
+        (_, true) => {
+            usize::try_from(number.wrapping_mul(0x9E37_79B9) % (200 * 1024)).unwrap_or(600)
+        }
         _ => 600,
     }
 }
