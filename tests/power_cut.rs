@@ -71,21 +71,26 @@ fn run(session: u64, full_after: Option<u64>) -> Option<Run> {
 
 /// The batch that a record acknowledges.
 fn acked(record: &Record) -> Option<u64> {
-    match &record.event {
-        Event::Ack(line) => line.trim().parse().ok(),
-        _ => None,
-    }
+    let Event::Ack(line) = &record.event else { return None };
+    line.trim().parse().ok()
 }
 
-/// Where to cut: half of the points right behind an acknowledgement, where nothing may be pending
-/// that matters; the others anywhere, the creation of the store included.
+/// Where to cut: a third of the points right behind an acknowledgement, where nothing may be
+/// pending that matters; a third while sled starts, the creation of the store included; the others
+/// anywhere.
 fn points(records: &[Record], chance: &mut Chance) -> Vec<usize> {
-    let acks: Vec<usize> = (0..records.len()).filter(|at| acked(&records[*at]).is_some()).collect();
-    let pick = |number| match number % 2 {
-        0 => acks[chance.below(acks.len())] + 1,
-        _ => chance.below(records.len()),
+    let at = |wanted: fn(&Record) -> bool| -> Vec<usize> {
+        (0..records.len()).filter(|at| wanted(&records[*at])).collect()
     };
-    let mut points: Vec<usize> = (0..POINTS).map(pick).collect();
+    let acks = at(|record| acked(record).is_some());
+    let starts = at(|record| matches!(record.event, Event::Create(_)));
+    let mut points: Vec<usize> = (0..POINTS)
+        .map(|number| match number % 3 {
+            0 => acks[chance.below(acks.len())] + 1,
+            1 => (starts[chance.below(starts.len())] + chance.below(16)).min(records.len()),
+            _ => chance.below(records.len()),
+        })
+        .collect();
     points.sort_unstable();
     points
 }
@@ -160,10 +165,11 @@ fn a_disk_that_fills_up_costs_no_acknowledged_batch_and_closes_the_store() {
     let Some(run) = run(u64::MAX, Some(3_000_000)) else { return };
     let last = run.records.iter().filter_map(acked).max().expect("some room was there");
 
-    let end = run.records.iter().rev().find_map(|record| match &record.event {
-        Event::Ack(line) => Some(line.trim().to_owned()),
-        _ => None,
-    });
+    let last_line = |record: &Record| {
+        let Event::Ack(line) = &record.event else { return None };
+        Some(line.trim().to_owned())
+    };
+    let end = run.records.iter().rev().find_map(last_line);
 
     assert_eq!(end.as_deref(), Some("failed full=true closed=true"));
     assert!(last < BATCHES);
