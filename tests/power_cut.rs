@@ -5,16 +5,19 @@
 //! `kill -9` shows nothing of this: the kernel keeps what was written. See
 //! docs/decisions/0002-sled-with-fdatasync.md for what the test found.
 
+#![cfg(test)] // Lints then know that helpers may panic.
+
 mod disk;
 mod log;
 mod workload;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use bitchat_node::store::Fsck;
 use bitchat_protocol::store::{Key, Store};
 
 use disk::{Chance, Disk, Model};
@@ -68,21 +71,26 @@ fn run(session: u64, full_after: Option<u64>) -> Option<Run> {
 
 /// The batch that a record acknowledges.
 fn acked(record: &Record) -> Option<u64> {
-    match &record.event {
-        Event::Ack(line) => line.trim().parse().ok(),
-        _ => None,
-    }
+    let Event::Ack(line) = &record.event else { return None };
+    line.trim().parse().ok()
 }
 
-/// Where to cut: half of the points right behind an acknowledgement, where nothing may be pending
-/// that matters; the others anywhere, the creation of the store included.
+/// Where to cut: a third of the points right behind an acknowledgement, where nothing may be
+/// pending that matters; a third while sled starts, the creation of the store included; the others
+/// anywhere.
 fn points(records: &[Record], chance: &mut Chance) -> Vec<usize> {
-    let acks: Vec<usize> = (0..records.len()).filter(|at| acked(&records[*at]).is_some()).collect();
-    let pick = |number| match number % 2 {
-        0 => acks[chance.below(acks.len())] + 1,
-        _ => chance.below(records.len()),
+    let at = |wanted: fn(&Record) -> bool| -> Vec<usize> {
+        (0..records.len()).filter(|at| wanted(&records[*at])).collect()
     };
-    let mut points: Vec<usize> = (0..POINTS).map(pick).collect();
+    let acks = at(|record| acked(record).is_some());
+    let starts = at(|record| matches!(record.event, Event::Create(_)));
+    let mut points: Vec<usize> = (0..POINTS)
+        .map(|number| match number % 3 {
+            0 => acks[chance.below(acks.len())] + 1,
+            1 => (starts[chance.below(starts.len())] + chance.below(16)).min(records.len()),
+            _ => chance.below(records.len()),
+        })
+        .collect();
     points.sort_unstable();
     points
 }
@@ -101,41 +109,19 @@ fn fault(dir: &Path, acked: u64) -> Option<String> {
         return Some(format!("lost: {acked} was acknowledged, {last} is there"));
     }
     let expected = workload::state(last);
-    match rows(&store) {
-        Ok(found) if found == values(&expected) => {}
-        Ok(_) => return Some(format!("batch {last} is not whole")),
-        Err(error) => return Some(format!("does not read: {error}")),
-    }
-    if let Some((key, _)) =
-        expected.iter().find(|(key, value)| store.get(key).ok().flatten().as_ref() != Some(value))
-    {
-        return Some(format!("{key:?} is not as batch {last} left it"));
+    let wrong =
+        |(key, value): &(&Key, &Vec<u8>)| store.get(key).as_ref() != Ok(&Some((*value).clone()));
+    if let Some((key, _)) = expected.iter().find(wrong) {
+        return Some(format!("batch {last} is not whole: {key:?}"));
     }
     match store.fsck() {
-        Ok(found) if found.corrupt == 0 && found.orphans == 0 => {}
-        found => return Some(format!("fsck: {found:?}")),
+        Ok(Fsck { rows, corrupt: 0, orphans: 0, .. }) if rows == expected.len() as u64 => {}
+        found => return Some(format!("batch {last} is not alone: {found:?}")),
     }
     match store.commit(&[workload::batch(last + 1)]) {
         Ok(_) => None,
         Err(error) => Some(format!("does not go on: {error}")),
     }
-}
-
-/// All values, sorted.
-fn rows(store: &impl Store) -> Result<Vec<Vec<u8>>, String> {
-    let mut all = Vec::new();
-    for table in workload::TABLES {
-        let (page, _) = store.walk(table, None, 1_000_000).map_err(|error| error.to_string())?;
-        all.extend(page);
-    }
-    all.sort();
-    Ok(all)
-}
-
-fn values(rows: &BTreeMap<Key, Vec<u8>>) -> Vec<Vec<u8>> {
-    let mut all: Vec<_> = rows.values().cloned().collect();
-    all.sort();
-    all
 }
 
 /// The faults at the points of one model.
@@ -179,12 +165,29 @@ fn a_disk_that_fills_up_costs_no_acknowledged_batch_and_closes_the_store() {
     let Some(run) = run(u64::MAX, Some(3_000_000)) else { return };
     let last = run.records.iter().filter_map(acked).max().expect("some room was there");
 
-    let end = run.records.iter().rev().find_map(|record| match &record.event {
-        Event::Ack(line) => Some(line.trim().to_owned()),
-        _ => None,
-    });
+    let last_line = |record: &Record| {
+        let Event::Ack(line) = &record.event else { return None };
+        Some(line.trim().to_owned())
+    };
+    let end = run.records.iter().rev().find_map(last_line);
 
     assert_eq!(end.as_deref(), Some("failed full=true closed=true"));
     assert!(last < BATCHES);
     assert_eq!(fault(&run.root.join("data"), last), None);
+}
+
+#[test]
+fn nothing_that_the_store_makes_is_open_to_others() {
+    let Some(run) = run(25, None) else { return };
+
+    let mut paths = vec![run.root.join("data")];
+    while let Some(path) = paths.pop() {
+        let metadata = path.metadata().expect("exists");
+        assert_eq!(metadata.permissions().mode() & 0o077, 0, "{}", path.display());
+        if metadata.is_dir() {
+            paths.extend(
+                fs::read_dir(path).expect("lists").map(|entry| entry.expect("entry").path()),
+            );
+        }
+    }
 }

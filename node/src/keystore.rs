@@ -135,7 +135,7 @@ impl Keystore {
         secrets: &Secrets,
         rng: &mut impl CryptoRng,
     ) -> Result<Unlocked, KeystoreError> {
-        // The name of a new file must be checked first: below, a stale key file is replaced.
+        // Checked here too, so that a refusal costs no Argon2 and makes no key file.
         if path.symlink_metadata().is_ok() {
             return Err(KeystoreError::Exists);
         }
@@ -235,21 +235,25 @@ fn key_file(path: &Path) -> PathBuf {
     path.with_extension("key")
 }
 
+/// The KEK of a new key store without passphrase. A key file that is there already is used and
+/// never replaced: it may belong to a key store that was moved away. The salt keeps the KEKs apart.
 fn new_key_file(
     path: &Path,
     salt: &[u8],
     rng: &mut impl CryptoRng,
 ) -> Result<Secret<32>, KeystoreError> {
-    let (path, key) = (key_file(path), Secret::<KEY_FILE_BYTES>::random(rng));
-    // A key file without key store is the leftover of a crash between the two.
-    disk::replace_private(&path, key.expose())
-        .map_err(|source| KeystoreError::Io { path, source })?;
-    Ok(kdf::from_key_file(&key, salt))
+    let key_path = key_file(path);
+    let key = Secret::<KEY_FILE_BYTES>::random(rng);
+    match disk::create_private(&key_path, key.expose()) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        other => other.map_err(|source| KeystoreError::Io { path: key_path, source })?,
+    }
+    read_key_file(path, salt)
 }
 
 fn read_key_file(path: &Path, salt: &[u8]) -> Result<Secret<32>, KeystoreError> {
     let path = key_file(path);
-    let bytes = read_bounded(&path, 1024)?;
+    let bytes = read_bounded(&path, file::BYTES_MAX)?;
     let key = bytes.and_then(|bytes| Secret::<KEY_FILE_BYTES>::from_slice(&bytes));
     key.map(|key| kdf::from_key_file(&key, salt)).ok_or(KeystoreError::KeyFile { path })
 }

@@ -159,7 +159,7 @@ impl SledStore {
         unpanicked(|| self.inner.db.size_on_disk().map_err(store_error))
     }
 
-    /// Opens every row of every table.
+    /// Opens every row of every table; commits wait meanwhile.
     ///
     /// # Errors
     ///

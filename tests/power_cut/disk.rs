@@ -184,7 +184,7 @@ impl Disk {
 
     /// The node of a live path.
     fn find(&self, path: &str) -> Option<Node> {
-        let below = path.strip_prefix(&self.root).expect("only paths below the root are logged");
+        let below = path.strip_prefix(&self.root)?;
         let parts = below.split('/').filter(|part| !part.is_empty());
         parts.into_iter().try_fold(0, |node, part| match &self.entries[node] {
             Entry::Directory(names) => names.live.get(part).copied(),

@@ -54,9 +54,6 @@ pub(crate) fn state(last: u64) -> BTreeMap<Key, Vec<u8>> {
     rows
 }
 
-/// Tables that the workload uses.
-pub(crate) const TABLES: [Table; 3] = [Table::Meta, Table::Outbox, Table::Message];
-
 fn queued(number: u64) -> Key {
     Key::numbered(Table::Outbox, b"contact", number)
 }
@@ -65,10 +62,15 @@ fn slot(number: u64) -> Key {
     Key::numbered(Table::Message, b"slots", number % SLOTS)
 }
 
-/// Mostly the size of a message; every tenth row up to 200 KiB.
+/// Mostly the size of a message; every twentieth row up to 200 KiB.
 fn size(number: u64) -> usize {
-    let large = number.wrapping_mul(0x9E37_79B9) % (200 * 1024);
-    if number % 10 == 0 { usize::try_from(large).unwrap_or(600) } else { 600 }
+    match (number.is_multiple_of(100), number.is_multiple_of(20)) {
+        (true, _) => 200 * 1024,
+        (_, true) => {
+            usize::try_from(number.wrapping_mul(0x9E37_79B9) % (200 * 1024)).unwrap_or(600)
+        }
+        _ => 600,
+    }
 }
 
 /// Bytes that no other batch writes.

@@ -164,6 +164,21 @@ fn without_passphrase_the_key_file_opens_and_says_so() {
 }
 
 #[test]
+fn a_key_file_outlives_the_key_store_that_was_moved_away() {
+    let dir = dir();
+    let (path, first) = create(dir.path(), None);
+    let moved = fs::read(&path).expect("reads");
+    fs::remove_file(&path).expect("removes");
+
+    let (_, second) = create(dir.path(), None);
+    fs::write(&path, moved).expect("writes");
+
+    let opened = Keystore::open(&path, None).expect("its key file is still there");
+    assert_eq!(opened.store_keys, first.store_keys);
+    assert_ne!(opened.store_keys, second.store_keys);
+}
+
+#[test]
 fn a_key_store_with_passphrase_cannot_be_turned_into_one_without() {
     let dir = dir();
     let (path, _) = create(dir.path(), Some(&passphrase(GOOD)));

@@ -40,7 +40,8 @@ pub enum Refused {
 
 impl Committer {
     /// Starts the thread. At most `capacity` batches wait for it. `done` gets the proofs of each
-    /// flush in order, or the error after which nothing more comes; `report` gets its figures.
+    /// flush in order, or the error after which nothing more comes; `report` gets its figures. Both
+    /// run on the thread, and must not wait for whoever drops the committer.
     ///
     /// # Errors
     ///

@@ -109,6 +109,19 @@ fn a_damaged_directory_is_refused_and_not_made_anew() {
 }
 
 #[test]
+fn a_half_written_snapshot_of_sled_does_not_keep_the_store_shut() {
+    let (_parent, dir) = parent();
+    let store = open(&dir);
+    let _ = store.commit(&[batch(1, [put(1, vec![1])])]).expect("commits");
+    drop(store);
+    fs::write(dir.join("snap.0FFFFFFFFFFFFFFF.generating"), "half").expect("writes");
+
+    let store = open(&dir);
+
+    assert_eq!(get(&store, 1), Some(vec![1]));
+}
+
+#[test]
 fn an_interrupted_creation_is_begun_again() {
     let (_parent, dir) = parent();
     let new = disk_beside(&dir);
