@@ -159,7 +159,7 @@ fn fault(status: u16, error: &NodeError, detail: &str) {
 }
 
 /// The label of a request; paths never become labels.
-fn route(method: &Method, path: &str) -> Route {
+pub(super) fn route(method: &Method, path: &str) -> Route {
     let rest = path.strip_prefix("/v1/").unwrap_or_default();
     let (first, second) = rest.split_once('/').map_or((rest, None), |(a, b)| (a, Some(b)));
     match (method.as_str(), first, second) {
