@@ -45,7 +45,8 @@ pub(super) async fn enclose(
     let route = route(request.method(), request.uri().path());
     let id = correlation(request.headers());
     let span = tracing::info_span!("request", id = %id, route = route.as_str());
-    let (mut response, problem) = answer(&handle, request, next).instrument(span.clone()).await;
+    let (mut response, problem) =
+        answer(&handle, route, request, next).instrument(span.clone()).await;
     if let Some(error) = &problem {
         problem::render(&mut response, error, &id);
         handle.metrics().error(error);
@@ -61,8 +62,13 @@ pub(super) async fn enclose(
 }
 
 /// The handler's response, or what went wrong instead.
-async fn answer(handle: &Handle, request: Request, next: Next) -> (Response, Option<NodeError>) {
-    if let Err(error) = check(handle, &request) {
+async fn answer(
+    handle: &Handle,
+    route: Route,
+    request: Request,
+    next: Next,
+) -> (Response, Option<NodeError>) {
+    if let Err(error) = check(handle, route, &request) {
         return (StatusCode::OK.into_response(), Some(error));
     }
     // A handler keeps nothing that its panic could leave half changed: it only holds senders.
@@ -90,7 +96,7 @@ fn explain(status: StatusCode) -> NodeError {
 }
 
 /// What every request must satisfy before anything is done for it.
-fn check(handle: &Handle, request: &Request) -> Result<(), NodeError> {
+fn check(handle: &Handle, route: Route, request: &Request) -> Result<(), NodeError> {
     let headers = request.headers();
     if [ORIGIN, REFERER, FETCH_SITE].iter().any(|name| headers.contains_key(name)) {
         return Err(NodeError::CrossSite);
@@ -103,8 +109,9 @@ fn check(handle: &Handle, request: &Request) -> Result<(), NodeError> {
     if length.is_some_and(|length: u64| length > BODY_BYTES_MAX as u64) {
         return Err(NodeError::TooLarge { limit: BODY_BYTES_MAX });
     }
-    let changes = !request.method().is_safe();
-    if changes && handle.watch().borrow().draining {
+    // What was shown before the stop may still be acknowledged, or it would be shown again.
+    let takes = !request.method().is_safe() && route != Route::InboxAck;
+    if takes && handle.watch().borrow().draining {
         return Err(NodeError::Unavailable);
     }
     Ok(())

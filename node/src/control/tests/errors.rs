@@ -1,7 +1,7 @@
 //! Refusals and faults: their shape, their headers, what they keep to themselves.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
@@ -240,7 +240,8 @@ async fn a_long_body_is_refused_whether_or_not_it_says_so() {
 async fn a_full_queue_is_busy_and_says_when_to_come_back() {
     let (node, _requests) = Fake::silent(1);
     let router = node.router();
-    let first = tokio::spawn(router.clone().oneshot_get("/v1/queue"));
+    let waiting = router.clone();
+    let first = tokio::spawn(async move { call(&waiting, get("/v1/queue")).await });
     while node.handle().has_room() {
         tokio::task::yield_now().await;
     }
@@ -264,20 +265,12 @@ async fn a_draining_node_answers_questions_and_takes_nothing_new() {
     assert_eq!(call(&node.router(), sent).await.json["error"]["code"], "unavailable");
     assert_eq!(call(&node.router(), get("/v1/queue")).await.status, StatusCode::OK);
     assert!(node.asked().is_empty());
+    let acknowledged = send("POST", "/v1/inbox/ack", &json!({"cursor": 3}));
+    assert_eq!(call(&node.router(), acknowledged).await.status, StatusCode::OK);
 }
 
 fn with(method: Method, path: &str) -> Request<Body> {
     Request::builder().method(method).uri(path).body(Body::empty()).unwrap()
-}
-
-trait OneshotGet {
-    fn oneshot_get(self, path: &'static str) -> impl Future<Output = Replied> + Send;
-}
-
-impl OneshotGet for Router {
-    async fn oneshot_get(self, path: &'static str) -> Replied {
-        call(&self, get(path)).await
-    }
 }
 
 /// What was logged.
@@ -297,7 +290,7 @@ impl Log {
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
