@@ -17,6 +17,9 @@ use crate::control::{BODY_BYTES_MAX, framed};
 #[tokio::test]
 async fn every_error_has_one_shape_and_its_id_is_in_header_body_and_log() {
     let log = Log::default();
+    // Without a subscriber for all threads, a test beside this one that meets a log line first
+    // switches it off for the whole process.
+    let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry());
     let subscriber = tracing_subscriber::registry()
         .with(tracing_subscriber::fmt::layer().json().with_writer(log.writer()));
     let _guard = tracing::subscriber::set_default(subscriber);
@@ -198,6 +201,28 @@ async fn a_body_is_read_strictly() {
         assert_eq!(reply.json["error"]["code"], "bad_request");
     }
     assert!(node.asked().is_empty());
+}
+
+/// A field that we do not know may be one that the caller relies on.
+#[tokio::test]
+async fn an_unknown_field_is_refused_on_every_route_that_has_fields() {
+    let router = Fake::start().router();
+    for (method, path, mut body) in [
+        ("POST", "/v1/invitations", json!({"once": true})),
+        ("POST", "/v1/contacts", json!({"link": "bitchat:x", "name": "bob"})),
+        ("PATCH", "/v1/contacts/bob", json!({"name": "rob"})),
+        ("POST", "/v1/messages", json!({"to": "bob", "text": "hi"})),
+        ("POST", "/v1/inbox/ack", json!({"cursor": 1})),
+    ] {
+        assert_eq!(call(&router, send(method, path, &body)).await.status, StatusCode::OK, "{path}");
+        body["colour"] = json!("red");
+        let refused = call(&router, send(method, path, &body)).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{path}");
+    }
+    for path in ["/v1/inbox", "/v1/inbox/stream", "/v1/history/bob"] {
+        let refused = call(&router, get(&format!("{path}?colour=red"))).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{path}");
+    }
 }
 
 #[tokio::test]
