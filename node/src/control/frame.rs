@@ -35,15 +35,20 @@ const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Characters of a correlation id that a caller may choose.
 const ID_CHARS_MAX: usize = 64;
 
+/// The id of a request, for replies that go on after their status line.
+#[derive(Clone, Debug)]
+pub(super) struct Correlation(pub(super) String);
+
 /// Serves one request inside the frame.
 pub(super) async fn enclose(
     State(handle): State<Handle>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let started = Instant::now();
     let route = route(request.method(), request.uri().path());
     let id = correlation(request.headers());
+    request.extensions_mut().insert(Correlation(id.clone()));
     let span = tracing::info_span!("request", id = %id, route = route.as_str());
     let (mut response, problem) =
         answer(&handle, route, request, next).instrument(span.clone()).await;
