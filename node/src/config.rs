@@ -1,10 +1,10 @@
 //! Configuration: flags over environment over `config.toml` over defaults.
 //!
 //! ```text
-//!   flag  --listen X          ┐
-//!   env   BITCHAT_NETWORK__LISTEN=X  ├─> one value and its origin for each key ─> Config
-//!   file  [network] listen = [X]     │
-//!   default                   ┘
+//!   flag     --listen X               ┐
+//!   env      BITCHAT_NETWORK__LISTEN  ├─> one value and its origin for each key ─> Config
+//!   file     [network] listen = [X]   │
+//!   default                           ┘
 //! ```
 //!
 //! Only keys of [`key::KEYS`] exist: each is read by something, except the `enabled` switches of
@@ -13,6 +13,8 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+
+use tracing_subscriber::EnvFilter;
 
 pub mod key;
 mod problem;
@@ -23,7 +25,6 @@ pub use problem::ConfigError;
 pub use sources::{Origin, Row, Sources};
 pub use value::Value;
 
-use crate::telemetry::{self, Format};
 use sources::Settled;
 
 /// Everything that can be set, checked.
@@ -66,7 +67,17 @@ pub struct Log {
     /// A level or directives.
     pub level: String,
     /// How they look.
-    pub format: Format,
+    pub format: LogFormat,
+}
+
+/// How logs look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Pretty,
+    /// For machines.
+    Json,
 }
 
 /// Bounds.
@@ -164,20 +175,25 @@ fn loopback(settled: &Settled) -> Result<Option<SocketAddr>, ConfigError> {
     Err(settled.bad(KEY, format!("{} is not a loopback address", address.ip())))
 }
 
+/// What a level or directives let through.
+pub(crate) fn log_filter(text: &str) -> Result<EnvFilter, String> {
+    EnvFilter::builder().parse(text).map_err(|error| error.to_string())
+}
+
 fn level(settled: &Settled) -> Result<String, ConfigError> {
     const KEY: &str = "log.level";
     let text = settled.text(KEY)?;
-    match telemetry::parse(&text) {
+    match log_filter(&text) {
         Ok(_) => Ok(text),
-        Err(_) => Err(settled.bad(KEY, format!("{text} is no level"))),
+        Err(reason) => Err(settled.bad(KEY, reason)),
     }
 }
 
-fn log_format(settled: &Settled) -> Result<Format, ConfigError> {
+fn log_format(settled: &Settled) -> Result<LogFormat, ConfigError> {
     const KEY: &str = "log.format";
     match settled.text(KEY)?.as_str() {
-        "pretty" => Ok(Format::Pretty),
-        "json" => Ok(Format::Json),
+        "pretty" => Ok(LogFormat::Pretty),
+        "json" => Ok(LogFormat::Json),
         other => Err(settled.bad(KEY, format!("{other} is neither pretty nor json"))),
     }
 }

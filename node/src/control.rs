@@ -18,6 +18,7 @@ pub(crate) mod headers;
 pub mod peer_id;
 mod problem;
 mod request;
+pub(crate) mod room;
 mod routes;
 pub mod socket;
 mod view;

@@ -5,7 +5,7 @@
 //! point here reads nothing.
 
 use std::net::SocketAddr;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::extract::{RawQuery, Request, State};
@@ -22,12 +22,19 @@ mod heartbeat;
 
 pub use heartbeat::Heartbeat;
 
+use crate::control::room::Room;
 use crate::control::{NodeStatus, Warning, headers};
 use crate::error::NodeError;
 use crate::metrics::{Format, Metrics, WarningCode};
 
 /// Where health and metrics are served if nobody says otherwise.
 pub const LISTEN_DEFAULT: &str = "127.0.0.1:9464";
+
+/// Connections at once: a scraper, a supervisor, a person, and some to spare.
+const CONNECTIONS_MAX: usize = 64;
+
+/// How long a connection lasts. Scrapers open another; whoever only holds a place loses it.
+const LIFETIME: Duration = Duration::from_secs(60);
 
 /// What health is judged by.
 #[derive(Clone, Debug)]
@@ -75,7 +82,8 @@ pub async fn serve(
         shutdown.await;
         let _ = stopping.send(());
     };
-    let server = axum::serve(listener, router(health)).with_graceful_shutdown(signal).into_future();
+    let room = Room::new(listener, CONNECTIONS_MAX, Some(LIFETIME));
+    let server = axum::serve(room, router(health)).with_graceful_shutdown(signal).into_future();
     tokio::select! {
         _ = server => {}
         // Replies here take no time: whoever is still reading is not worth waiting for.

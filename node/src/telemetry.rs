@@ -17,20 +17,12 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
+pub use crate::config::LogFormat as Format;
+use crate::config::log_filter;
 use crate::error::NodeError;
 
 /// Version of the JSON form.
 pub const SCHEMA: u32 = 1;
-
-/// How logs look.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
-    /// For people.
-    #[default]
-    Pretty,
-    /// For machines.
-    Json,
-}
 
 /// Changes the level of a running process.
 #[derive(Clone, Debug)]
@@ -69,9 +61,9 @@ pub fn init(filter: &str, format: Format) -> Result<Level, NodeError> {
 }
 
 /// A filter, or why it is none.
-pub(crate) fn parse(filter: &str) -> Result<EnvFilter, NodeError> {
-    EnvFilter::builder().parse(filter).map_err(|error| NodeError::Config {
-        problem: format!("log.level: {error}"),
+fn parse(filter: &str) -> Result<EnvFilter, NodeError> {
+    log_filter(filter).map_err(|reason| NodeError::Config {
+        problem: format!("log.level: {reason}"),
         hint: "use error, warn, info, debug or trace, or `info,libp2p=warn`".to_owned(),
     })
 }
@@ -141,7 +133,7 @@ fn plain(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt:
 #[cfg(test)]
 mod tests {
     use std::io::Write;
-    use std::sync::{Arc, Mutex};
+    use std::sync::{Arc, Mutex, PoisonError};
 
     use serde_json::Value;
 
@@ -197,7 +189,7 @@ mod tests {
 
     impl Write for Log {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
         }
 
         fn flush(&mut self) -> io::Result<()> {

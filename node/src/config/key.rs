@@ -33,8 +33,8 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "network.listen",
         kind: Kind::List,
-        default: r#"["/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1", "/ip6/::/tcp/0", "/ip6/::/udp/0/quic-v1"]"#,
-        help: "Multiaddresses to listen on; port 0 takes a free one.",
+        default: r#"["/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1"]"#,
+        help: "Multiaddresses to listen on; port 0 takes a free one. For IPv6 add /ip6/::/tcp/0.",
     },
     Key {
         name: "network.bootstrap",
@@ -75,7 +75,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "limits.connections",
         kind: Kind::Number,
-        default: "256",
+        default: "512",
         help: "Links to peers at once.",
     },
     Key {

@@ -10,7 +10,7 @@ fn without_any_source_the_defaults_hold() {
     assert_eq!(config.metrics.listen, Some("127.0.0.1:9464".parse().unwrap()));
     assert!(config.network.mdns);
     assert!(config.network.bootstrap.is_empty());
-    assert_eq!(config.log, Log { level: "info".to_owned(), format: Format::Pretty });
+    assert_eq!(config.log, Log { level: "info".to_owned(), format: LogFormat::Pretty });
     assert!(config.show().iter().all(|row| row.origin == Origin::Default));
     assert_eq!(config.show().len(), key::KEYS.len());
 }

@@ -35,17 +35,23 @@ const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Characters of a correlation id that a caller may choose.
 const ID_CHARS_MAX: usize = 64;
 
+/// The id of a request, for replies that go on after their status line.
+#[derive(Clone, Debug)]
+pub(super) struct Correlation(pub(super) String);
+
 /// Serves one request inside the frame.
 pub(super) async fn enclose(
     State(handle): State<Handle>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let started = Instant::now();
     let route = route(request.method(), request.uri().path());
     let id = correlation(request.headers());
+    request.extensions_mut().insert(Correlation(id.clone()));
     let span = tracing::info_span!("request", id = %id, route = route.as_str());
-    let (mut response, problem) = answer(&handle, request, next).instrument(span.clone()).await;
+    let (mut response, problem) =
+        answer(&handle, route, request, next).instrument(span.clone()).await;
     if let Some(error) = &problem {
         problem::render(&mut response, error, &id);
         handle.metrics().error(error);
@@ -61,8 +67,13 @@ pub(super) async fn enclose(
 }
 
 /// The handler's response, or what went wrong instead.
-async fn answer(handle: &Handle, request: Request, next: Next) -> (Response, Option<NodeError>) {
-    if let Err(error) = check(handle, &request) {
+async fn answer(
+    handle: &Handle,
+    route: Route,
+    request: Request,
+    next: Next,
+) -> (Response, Option<NodeError>) {
+    if let Err(error) = check(handle, route, &request) {
         return (StatusCode::OK.into_response(), Some(error));
     }
     // A handler keeps nothing that its panic could leave half changed: it only holds senders.
@@ -90,7 +101,7 @@ fn explain(status: StatusCode) -> NodeError {
 }
 
 /// What every request must satisfy before anything is done for it.
-fn check(handle: &Handle, request: &Request) -> Result<(), NodeError> {
+fn check(handle: &Handle, route: Route, request: &Request) -> Result<(), NodeError> {
     let headers = request.headers();
     if [ORIGIN, REFERER, FETCH_SITE].iter().any(|name| headers.contains_key(name)) {
         return Err(NodeError::CrossSite);
@@ -103,8 +114,9 @@ fn check(handle: &Handle, request: &Request) -> Result<(), NodeError> {
     if length.is_some_and(|length: u64| length > BODY_BYTES_MAX as u64) {
         return Err(NodeError::TooLarge { limit: BODY_BYTES_MAX });
     }
-    let changes = !request.method().is_safe();
-    if changes && handle.watch().borrow().draining {
+    // What was shown before the stop may still be acknowledged, or it would be shown again.
+    let takes = !request.method().is_safe() && route != Route::InboxAck;
+    if takes && handle.watch().borrow().draining {
         return Err(NodeError::Unavailable);
     }
     Ok(())
@@ -159,7 +171,7 @@ fn fault(status: u16, error: &NodeError, detail: &str) {
 }
 
 /// The label of a request; paths never become labels.
-fn route(method: &Method, path: &str) -> Route {
+pub(super) fn route(method: &Method, path: &str) -> Route {
     let rest = path.strip_prefix("/v1/").unwrap_or_default();
     let (first, second) = rest.split_once('/').map_or((rest, None), |(a, b)| (a, Some(b)));
     match (method.as_str(), first, second) {

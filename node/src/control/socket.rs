@@ -4,18 +4,14 @@ use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
 use axum::serve::Listener;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
+use super::room::Room;
 use crate::error::NodeError;
 
 /// Connections at once. Beyond it, new ones wait in the kernel's queue.
@@ -72,8 +68,9 @@ pub async fn serve(
         shutdown.await;
         let _ = stopping.send(()); // The other end is this function: gone only if it is.
     };
-    let own = Own { listener, room: Arc::new(Semaphore::new(CONNECTIONS_MAX)) };
-    let server = axum::serve(own, router).with_graceful_shutdown(signal).into_future();
+    // No lifetime: a wait may take a day.
+    let room = Room::new(Own(listener), CONNECTIONS_MAX, None);
+    let server = axum::serve(room, router).with_graceful_shutdown(signal).into_future();
     let limit = async {
         let _ = stopped.await;
         sleep(DRAIN_FOR).await;
@@ -84,34 +81,23 @@ pub async fn serve(
     }
 }
 
-/// Accepts connections of our own user only, and not too many.
-struct Own {
-    listener: UnixListener,
-    room: Arc<Semaphore>,
-}
+/// Accepts connections of our own user only.
+struct Own(UnixListener);
 
 impl Listener for Own {
-    type Io = Connection;
+    type Io = UnixStream;
     type Addr = ();
 
-    async fn accept(&mut self) -> (Connection, ()) {
+    async fn accept(&mut self) -> (UnixStream, ()) {
         loop {
-            let Ok(room) = Arc::clone(&self.room).acquire_owned().await else {
-                std::future::pending::<()>().await; // The semaphore is never closed.
-                continue;
-            };
-            let stream = match self.listener.accept().await {
-                Ok((stream, _)) => stream,
+            match self.0.accept().await {
+                Ok((stream, _)) if is_ours(&stream) => return (stream, ()),
+                Ok(_) => tracing::warn!("a connection from another user was closed"),
                 Err(error) => {
                     tracing::warn!(%error, "accept");
                     sleep(Duration::from_millis(100)).await; // Out of descriptors: let some go.
-                    continue;
                 }
-            };
-            if is_ours(&stream) {
-                return (Connection { stream, _room: room }, ());
             }
-            tracing::warn!("a connection from another user was closed");
         }
     }
 
@@ -128,40 +114,6 @@ fn is_ours(stream: &UnixStream) -> bool {
 
 const fn admits(ours: u32, peer: u32) -> bool {
     peer == ours || peer == 0
-}
-
-/// A connection and its place among [`CONNECTIONS_MAX`].
-struct Connection {
-    stream: UnixStream,
-    _room: OwnedSemaphorePermit,
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
 }
 
 #[cfg(test)]

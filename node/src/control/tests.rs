@@ -1,7 +1,10 @@
 //! The control API over a stand-in engine at the other end of the handle.
 
+use std::collections::BTreeSet;
+
 use axum::http::StatusCode;
 use serde_json::{Value, json};
+use tower::ServiceExt;
 
 mod errors;
 mod fake;
@@ -9,6 +12,7 @@ mod inbox;
 mod unix;
 mod waits;
 
+use crate::metrics::label::Route;
 use fake::{Fake, account, call, get, send};
 
 #[tokio::test]
@@ -186,4 +190,27 @@ async fn requests_are_counted_by_route_and_status_without_a_name() {
         text.contains(r#"bitchat_errors_total{category="not_found",code="unknown_contact"} 1"#)
     );
     assert!(!text.contains("bob"));
+}
+
+/// `docs/API.md` is what programs are written against.
+#[tokio::test]
+async fn every_route_stands_in_the_document_and_answers() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/API.md");
+    let document = std::fs::read_to_string(&path).unwrap();
+    let node = Fake::start();
+    let mut routes = BTreeSet::new();
+    for line in document.lines().filter_map(|line| line.strip_prefix("### ")) {
+        let (method, path) = line.split_once(' ').unwrap();
+        let path = path.replace("{who}", "bob").replace("{id}", &"07".repeat(16));
+
+        // The body stays unread: that of a stream has no end.
+        let reply = node.router().oneshot(send(method, &path, &json!({}))).await.unwrap();
+
+        let refused = [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED];
+        assert!(!refused.contains(&reply.status()), "{line}: {}", reply.status());
+        routes.insert(super::frame::route(&method.parse().unwrap(), &path));
+    }
+    let known: BTreeSet<Route> =
+        Route::ALL.iter().copied().filter(|r| *r != Route::Other).collect();
+    assert_eq!(routes, known);
 }

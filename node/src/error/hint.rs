@@ -17,7 +17,8 @@ impl NodeError {
     pub fn hint(&self) -> Cow<'_, str> {
         Cow::Borrowed(match self {
             Self::HomeUnwritable { path, .. } => {
-                return format!("give yourself {} or choose `--home DIR`", path.display()).into();
+                return format!("make {} writable for you or choose `--home DIR`", path.display())
+                    .into();
             }
             Self::LooseModes { path, .. } => {
                 return format!("take that away with `chmod -R go= '{}'`", path.display()).into();

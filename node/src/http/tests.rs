@@ -1,7 +1,6 @@
 //! Health and metrics, in process and over a real listener.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Method};

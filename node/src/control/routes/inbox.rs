@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Sse;
@@ -20,6 +21,7 @@ use tokio::sync::{broadcast, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::{Answer, answer, done, messages};
+use crate::control::frame::Correlation;
 use crate::control::handle::{Handle, NodeStatus};
 use crate::control::problem::{self, Problem};
 use crate::control::request::{Body, Params, at_most};
@@ -94,6 +96,7 @@ pub(in crate::control) struct Follow {
 /// `Last-Event-ID` goes on behind that message.
 pub(in crate::control) async fn stream(
     State(handle): State<Handle>,
+    Extension(Correlation(correlation)): Extension<Correlation>,
     headers: HeaderMap,
     Params(wish): Params<Follow>,
 ) -> Result<Sse<impl Stream<Item = Result<Sent, Infallible>>>, Problem> {
@@ -101,7 +104,7 @@ pub(in crate::control) async fn stream(
     let mut reader = Reader::new(handle, wish.reader, resumed.or(wish.since));
     // The first look happens before the status line, so that a failure can still be one.
     let ready = reader.after_cursor(PAGE).await?;
-    let follower = Follower { reader, ready: ready.into(), ended: false };
+    let follower = Follower { reader, ready: ready.into(), correlation, ended: false };
     let events = stream::unfold(follower, |mut follower| async {
         follower.next().await.map(|event| (Ok(event), follower))
     });
@@ -149,6 +152,7 @@ impl Reader {
 struct Follower {
     reader: Reader,
     ready: VecDeque<MessageView>,
+    correlation: String,
     ended: bool,
 }
 
@@ -164,11 +168,19 @@ impl Follower {
                 Ok(views) => self.ready = views.into(),
                 Err(error) => {
                     self.ended = true;
-                    return Some(Sent::default().event("error").data(problem::body(&error, "")));
+                    return Some(self.broke(&error));
                 }
             }
         }
         None
+    }
+
+    /// The last event of a stream that cannot go on. The request was logged when it began.
+    fn broke(&self, error: &NodeError) -> Sent {
+        let (id, code) = (&self.correlation, error.code());
+        tracing::warn!(%id, code, detail = error.detail(), "a stream broke");
+        self.reader.handle.metrics().error(error);
+        Sent::default().event("error").data(problem::body(error, id))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Refusals and faults: their shape, their headers, what they keep to themselves.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
@@ -17,6 +17,9 @@ use crate::control::{BODY_BYTES_MAX, framed};
 #[tokio::test]
 async fn every_error_has_one_shape_and_its_id_is_in_header_body_and_log() {
     let log = Log::default();
+    // Without a subscriber for all threads, a test beside this one that meets a log line first
+    // switches it off for the whole process.
+    let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry());
     let subscriber = tracing_subscriber::registry()
         .with(tracing_subscriber::fmt::layer().json().with_writer(log.writer()));
     let _guard = tracing::subscriber::set_default(subscriber);
@@ -200,6 +203,28 @@ async fn a_body_is_read_strictly() {
     assert!(node.asked().is_empty());
 }
 
+/// A field that we do not know may be one that the caller relies on.
+#[tokio::test]
+async fn an_unknown_field_is_refused_on_every_route_that_has_fields() {
+    let router = Fake::start().router();
+    for (method, path, mut body) in [
+        ("POST", "/v1/invitations", json!({"once": true})),
+        ("POST", "/v1/contacts", json!({"link": "bitchat:x", "name": "bob"})),
+        ("PATCH", "/v1/contacts/bob", json!({"name": "rob"})),
+        ("POST", "/v1/messages", json!({"to": "bob", "text": "hi"})),
+        ("POST", "/v1/inbox/ack", json!({"cursor": 1})),
+    ] {
+        assert_eq!(call(&router, send(method, path, &body)).await.status, StatusCode::OK, "{path}");
+        body["colour"] = json!("red");
+        let refused = call(&router, send(method, path, &body)).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{path}");
+    }
+    for path in ["/v1/inbox", "/v1/inbox/stream", "/v1/history/bob"] {
+        let refused = call(&router, get(&format!("{path}?colour=red"))).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{path}");
+    }
+}
+
 #[tokio::test]
 async fn a_query_is_read_strictly() {
     let router = Fake::start().router();
@@ -240,7 +265,8 @@ async fn a_long_body_is_refused_whether_or_not_it_says_so() {
 async fn a_full_queue_is_busy_and_says_when_to_come_back() {
     let (node, _requests) = Fake::silent(1);
     let router = node.router();
-    let first = tokio::spawn(router.clone().oneshot_get("/v1/queue"));
+    let waiting = router.clone();
+    let first = tokio::spawn(async move { call(&waiting, get("/v1/queue")).await });
     while node.handle().has_room() {
         tokio::task::yield_now().await;
     }
@@ -264,20 +290,12 @@ async fn a_draining_node_answers_questions_and_takes_nothing_new() {
     assert_eq!(call(&node.router(), sent).await.json["error"]["code"], "unavailable");
     assert_eq!(call(&node.router(), get("/v1/queue")).await.status, StatusCode::OK);
     assert!(node.asked().is_empty());
+    let acknowledged = send("POST", "/v1/inbox/ack", &json!({"cursor": 3}));
+    assert_eq!(call(&node.router(), acknowledged).await.status, StatusCode::OK);
 }
 
 fn with(method: Method, path: &str) -> Request<Body> {
     Request::builder().method(method).uri(path).body(Body::empty()).unwrap()
-}
-
-trait OneshotGet {
-    fn oneshot_get(self, path: &'static str) -> impl Future<Output = Replied> + Send;
-}
-
-impl OneshotGet for Router {
-    async fn oneshot_get(self, path: &'static str) -> Replied {
-        call(&self, get(path)).await
-    }
 }
 
 /// What was logged.
@@ -297,7 +315,7 @@ impl Log {
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {

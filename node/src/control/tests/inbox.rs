@@ -117,7 +117,10 @@ async fn a_stream_that_cannot_begin_is_an_error_and_one_that_breaks_says_so() {
     node.receive(1);
     let last = event(&mut stream).await;
     assert!(last.starts_with("event: error\n"), "{last}");
-    assert!(!last.contains("secret"));
+    assert!(!last.contains("secret") && !last.contains(r#""correlation_id":"""#), "{last}");
+    assert!(
+        node.metrics_text().contains(r#"bitchat_errors_total{category="store",code="store"} 1"#)
+    );
     assert!(stream.next().await.is_none());
 
     let reply = call(&node.router(), get("/v1/inbox/stream")).await;
