@@ -12,7 +12,6 @@
 //! is an error that names the nearest one. Secrets are refused, wherever they stand.
 
 use std::net::SocketAddr;
-use std::path::Path;
 
 use tracing_subscriber::EnvFilter;
 
@@ -121,29 +120,6 @@ impl Config {
             connections_per_peer: settled.number("limits.connections_per_peer", 1..=64)?,
         };
         Ok(Self { network, metrics, log, limits, settled })
-    }
-
-    /// Reads `path` and the environment of this process, and puts `flags` above both. A missing
-    /// file is an empty one.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::load`], and [`ConfigError::Unreadable`].
-    pub fn read(path: &Path, flags: &[(&str, &str)]) -> Result<Self, ConfigError> {
-        let file = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => {
-                return Err(ConfigError::Unreadable {
-                    path: path.to_owned(),
-                    reason: error.to_string(),
-                });
-            }
-        };
-        let environment: Vec<(String, String)> = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect();
-        Self::load(&Sources { file: &file, environment: &environment, flags })
     }
 
     /// Every key with its value and where that comes from, in the order of the example.

@@ -125,7 +125,8 @@ pub(super) fn find(name: &str) -> Option<&'static Key> {
 /// Whether a name asks for something that must not stand in a file or in the environment.
 pub(super) fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    SECRET.iter().any(|word| name.contains(word))
+    // The path of a secret is none.
+    !name.ends_with("_file") && SECRET.iter().any(|word| name.contains(word))
 }
 
 /// The known name that is closest to a wrong one.

@@ -1,5 +1,7 @@
 //! Which source wins, what is refused, and what the refusal says.
 
+use std::path::Path;
+
 use super::*;
 use crate::error::NodeError;
 
@@ -94,7 +96,12 @@ fn a_syntax_error_names_the_line_and_not_its_text() {
 
 #[test]
 fn variables_of_the_program_and_of_others_are_left_alone() {
-    let environment = [("BITCHAT_HOME", "/x"), ("BITCHAT_PROFILE", "p"), ("PATH", "/bin")];
+    let environment = [
+        ("BITCHAT_HOME", "/x"),
+        ("BITCHAT_PASSPHRASE_FILE", "/run/x"),
+        ("PATH", "/bin"),
+        ("GITHUB_TOKEN", "x"),
+    ];
 
     assert!(load("", &environment, &[]).is_ok());
 }
