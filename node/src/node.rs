@@ -246,8 +246,11 @@ fn standing_warnings(unlocked: &Unlocked) -> Vec<Warning> {
 
 fn network_settings(config: &Config, unlocked: &Unlocked, mode: Mode) -> network::Settings {
     let daemon = mode == Mode::Daemon;
+    let connections = config.limits.connections;
     let limits = network::Limits {
-        connections: config.limits.connections,
+        connections,
+        // A quarter stays for our own dials, so that peers cannot lock us in.
+        connections_inbound: connections - connections / 4,
         connections_per_peer: config.limits.connections_per_peer,
         ..network::Limits::default()
     };
@@ -263,10 +266,13 @@ fn network_settings(config: &Config, unlocked: &Unlocked, mode: Mode) -> network
 /// Opens the store and runs the engine on a thread of its own.
 async fn start_engine(ends: Ends, factory: Factory) -> Result<JoinHandle<()>, NodeError> {
     let failed = |error: std::io::Error| NodeError::StoreFailed { reason: error.to_string() };
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(failed)?;
     let opened = tokio::task::spawn_blocking(move || Driver::new(ends, factory)).await;
     let driver = opened.map_err(|_| NodeError::Unavailable)??;
     let thread = std::thread::Builder::new().name("engine".to_owned());
-    thread.spawn(move || runtime.block_on(driver.run())).map_err(failed)
+    // The runtime is made where it ends: dropping one inside another panics.
+    let run = move || match tokio::runtime::Builder::new_current_thread().enable_time().build() {
+        Ok(runtime) => runtime.block_on(driver.run()),
+        Err(error) => tracing::error!(%error, "no runtime for the engine"),
+    };
+    thread.spawn(run).map_err(failed)
 }
