@@ -55,8 +55,9 @@ fn a_message_to_a_receiver_that_is_down_is_delivered_once_when_it_starts() {
     let sent =
         bob.run(&["send", "alice", "are you there?", "--wait", "delivered", "--timeout", "1s"]);
     let waiting = bob.json(&["queue", "list"]);
-    let _at_alice = alice.daemon(&at_alice.addresses[0]);
+    let again = alice.daemon(TCP);
 
+    assert_eq!(again.addresses, at_alice.addresses, "a node keeps its port");
     assert_eq!(sent.code, 6, "{sent:?}");
     assert_eq!(waiting.len(), 1, "{waiting:?}");
     eventually("the queue drains", || bob.json(&["queue", "list"]).is_empty());
@@ -70,6 +71,7 @@ fn a_contact_that_moved_to_another_port_is_found_again() {
     let stage = Stage::new();
     let [(alice, mut at_alice), (bob, _b)] = stage.acquainted(TCP);
     at_alice.kill();
+    std::fs::remove_file(alice.home().join("ports")).expect("she remembered her port");
 
     let _at_alice = alice.daemon(TCP);
 

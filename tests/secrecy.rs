@@ -94,6 +94,7 @@ fn an_eavesdropper_sees_nothing(listen: &str, record: fn(u16, u16) -> Recording)
     let mut before = alice.daemon(listen);
     let link = alice.invite();
     assert_eq!(before.stop(), 0);
+    std::fs::remove_file(alice.home().join("ports")).expect("she remembered her port");
     let at_alice = alice.daemon(listen);
     let recording = record(port_of(&before.addresses[0]), port_of(&at_alice.addresses[0]));
     let _at_bob = bob.daemon(listen);

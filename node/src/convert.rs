@@ -58,9 +58,15 @@ impl From<StoreOpenError> for NodeError {
             StoreOpenError::Full { .. } | StoreOpenError::Io { .. } => {
                 Self::StoreFailed { reason: error.to_string() }
             }
-            StoreOpenError::WrongKey { .. }
-            | StoreOpenError::Foreign { .. }
-            | StoreOpenError::Corrupt { .. } => Self::StoreCorrupt { what: error.to_string() },
+            StoreOpenError::WrongKey { .. } | StoreOpenError::Foreign { .. } => {
+                Self::StoreCorrupt { what: error.to_string() }
+            }
+            StoreOpenError::Corrupt { dir, detail } => {
+                tracing::debug!(%detail, "the database does not open");
+                Self::StoreCorrupt {
+                    what: format!("the database in {} cannot be read", dir.display()),
+                }
+            }
         }
     }
 }

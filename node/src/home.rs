@@ -162,6 +162,12 @@ impl Home {
         self.root.join("bitchat.lock")
     }
 
+    /// The ports of the last run.
+    #[must_use]
+    pub fn ports_file(&self) -> PathBuf {
+        self.root.join("ports")
+    }
+
     /// The version file.
     #[must_use]
     pub fn version_file(&self) -> PathBuf {

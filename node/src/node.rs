@@ -1,5 +1,7 @@
 //! A whole node: a profile's lock, store, engine, network, control API, health and metrics.
 
+mod ports;
+
 use std::future::Future;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -19,6 +21,7 @@ use crate::keystore::{Protection, Unlocked};
 use crate::metrics::{Metrics, WarningCode};
 use crate::network::{self, Network};
 use crate::profile;
+use ports::Ports;
 
 /// Requests that wait for the engine.
 const REQUESTS_MAX: usize = 1_024;
@@ -81,7 +84,7 @@ impl Node {
         let unlocked = unlock(&home, passphrase).await?;
         let warnings = standing_warnings(&unlocked);
         let metrics = Metrics::new(profile::wall_clock());
-        let (network, heard) = network::start(network_settings(&config, &unlocked, mode)).await?;
+        let (network, heard) = start_network(&home, &config, &unlocked, mode).await?;
 
         let (requests, asked) = mpsc::channel(REQUESTS_MAX);
         let (events, _) = broadcast::channel(EVENTS_MAX);
@@ -156,6 +159,7 @@ impl Node {
         let ready = status.wait_for(|status| status.ready);
         let in_time = tokio::time::timeout(READY_WITHIN, ready).await;
         in_time.map_err(|_| NodeError::Unavailable)?.map_err(|_| NodeError::Unavailable)?;
+        Ports::of(&self.status.borrow().addresses).write(&home.ports_file());
         let listener = control::bind(&home.socket(), Stale::Replace)?;
         self.socket = Some(home.socket());
         let stopped = self.stop.clone().cancelled_owned();
@@ -244,8 +248,30 @@ fn standing_warnings(unlocked: &Unlocked) -> Vec<Warning> {
     warnings
 }
 
-fn network_settings(config: &Config, unlocked: &Unlocked, mode: Mode) -> network::Settings {
-    let daemon = mode == Mode::Daemon;
+/// Starts the network on the ports of the last run, or on others if somebody took them.
+async fn start_network(
+    home: &Home,
+    config: &Config,
+    unlocked: &Unlocked,
+    mode: Mode,
+) -> Result<(Network, mpsc::Receiver<network::Event>), NodeError> {
+    let wanted = if mode == Mode::Daemon { config.network.listen.clone() } else { Vec::new() };
+    let filled = Ports::read(&home.ports_file()).fill(&wanted);
+    if filled != wanted {
+        match network::start(network_settings(config, unlocked, mode, filled)).await {
+            Ok(started) => return Ok(started),
+            Err(error) => tracing::info!(%error, "the ports of the last run are taken"),
+        }
+    }
+    Ok(network::start(network_settings(config, unlocked, mode, wanted)).await?)
+}
+
+fn network_settings(
+    config: &Config,
+    unlocked: &Unlocked,
+    mode: Mode,
+    listen: Vec<String>,
+) -> network::Settings {
     let connections = config.limits.connections;
     let limits = network::Limits {
         connections,
@@ -255,9 +281,9 @@ fn network_settings(config: &Config, unlocked: &Unlocked, mode: Mode) -> network
         ..network::Limits::default()
     };
     network::Settings {
-        listen: if daemon { config.network.listen.clone() } else { Vec::new() },
+        listen,
         key: unlocked.secrets.device_seed.duplicate(),
-        mdns: daemon && config.network.mdns,
+        mdns: mode == Mode::Daemon && config.network.mdns,
         own_ports: config.metrics.listen.map(|address| address.port()).into_iter().collect(),
         limits,
     }
