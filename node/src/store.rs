@@ -87,7 +87,7 @@ impl SledStore {
     ///
     /// # Errors
     ///
-    /// [`StoreOpenError`]; the directory is then as it was before.
+    /// [`StoreOpenError`]; no row was changed then. Waits up to 3 seconds for a lock.
     pub fn open(dir: &Path, keys: StoreKeys) -> Result<Self, StoreOpenError> {
         let layout = Layout::new(keys);
         let open::Opened { db, log } = open::open(dir, &layout)?;
@@ -106,8 +106,8 @@ impl SledStore {
     ///
     /// # Errors
     ///
-    /// [`StoreError`]; from then on every commit fails, and the store must be opened anew.
-    /// [`StoreError::Full`] before anything was written leaves reads working.
+    /// [`StoreError`]; from then on every commit fails, and the store must be opened anew, after
+    /// every clone is dropped. Reads go on if the error came before anything was written.
     pub fn commit(&self, batches: &[Batch]) -> Result<Vec<Durable>, StoreError> {
         let inner = &*self.inner;
         let _one_at_a_time = inner.committing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -115,21 +115,12 @@ impl SledStore {
             Health::Good => {}
             Health::ReadOnly | Health::Broken => return Err(closed()),
         }
-        if self.room()? < ROOM_MIN {
-            inner.set_health(Health::ReadOnly);
-            return Err(StoreError::Full);
-        }
-        let written = unpanicked(|| {
-            let batch =
-                inner.sealed(batches).inspect_err(|_| inner.set_health(Health::ReadOnly))?;
-            inner.write(batch)
+        let prepared = self.room().and_then(|room| match room {
+            0..ROOM_MIN => Err(StoreError::Full),
+            _ => unpanicked(|| inner.sealed(batches)),
         });
-        if let Err(error) = written {
-            if inner.health() == Health::Good {
-                inner.set_health(Health::Broken);
-            }
-            return Err(error);
-        }
+        let batch = prepared.inspect_err(|_| inner.set_health(Health::ReadOnly))?;
+        unpanicked(|| inner.write(batch)).inspect_err(|_| inner.set_health(Health::Broken))?;
         Ok(batches.iter().map(Durable::after_sync).collect())
     }
 

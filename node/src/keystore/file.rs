@@ -178,3 +178,37 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     };
     pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_of_the_header_is_bound() {
+        let with = |memory_kib, passes, lanes, salt| Header {
+            kdf: Kdf::Argon2id(KdfParameters { memory_kib, passes, lanes }),
+            salt: [salt; SALT_BYTES],
+        };
+        let header = with(65_536, 3, 1, 0);
+        let key_file = Header { kdf: Kdf::KeyFile, salt: [0; SALT_BYTES] };
+        let others = [
+            with(65_537, 3, 1, 0),
+            with(65_536, 4, 1, 0),
+            with(65_536, 3, 2, 0),
+            with(65_536, 3, 1, 1),
+            key_file,
+        ];
+
+        for other in others {
+            assert_ne!(other.associated(), header.associated(), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn hexadecimal_has_one_spelling() {
+        assert_eq!(unhex(&hex(&[0, 0x9A, 0xFF])), Some(vec![0, 0x9A, 0xFF]));
+        for text in ["0", "0G", "AB", "+1", " 1", "é"] {
+            assert_eq!(unhex(text), None, "{text:?}");
+        }
+    }
+}

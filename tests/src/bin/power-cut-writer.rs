@@ -1,6 +1,6 @@
-//! Commits numbered batches through the shipped store and names each on standard output once it
-//! is durable. `power-cut-writer DIR BATCHES SESSION` starts
-//! the store anew after every SESSION commits; run by the power-cut test, under a write logger.
+//! `power-cut-writer DIR BATCHES SESSION`: commits numbered batches through the shipped store and
+//! names each on standard output once it is durable; starts the store anew after SESSION commits.
+//! Run by the power-cut test under its write logger.
 
 use std::env::args;
 use std::error::Error;
