@@ -201,6 +201,17 @@ fn a_damaged_store_exits_with_9_and_is_left_as_it_is() {
 }
 
 #[test]
+fn a_store_that_vanished_exits_with_9_and_is_not_made_anew() {
+    let stage = Stage::new();
+    let alice = stage.profile("alice");
+    std::fs::rename(alice.home().join("data"), stage.path("elsewhere")).expect("moved");
+
+    refused(&alice.run(&["id"]), 9, "missing");
+
+    assert!(!alice.home().join("data").exists());
+}
+
+#[test]
 fn errors_with_json_are_one_object_on_stderr() {
     let stage = Stage::new();
     let alice = stage.profile("alice");

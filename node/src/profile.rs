@@ -16,6 +16,7 @@ use crate::control::peer_id;
 use crate::error::NodeError;
 use crate::home::Home;
 use crate::keystore::{Keystore, Passphrase, Protection, Secrets, Unlocked};
+use crate::store::SledStore;
 
 /// The kernel's random numbers, asked each time: a snapshot of this process repeats none of them.
 pub type SystemRng = UnwrapErr<SysRng>;
@@ -82,7 +83,9 @@ pub fn create_profile(home: &Home, request: NewProfile) -> Result<CreatedProfile
     };
     home.create()?;
     let _lock = home.lock()?;
-    Keystore::create(&home.keystore(), passphrase.as_ref(), &secrets, &mut rng)?;
+    let unlocked = Keystore::create(&home.keystore(), passphrase.as_ref(), &secrets, &mut rng)?;
+    // Made here, so that a store that is missing later is a loss to be told and not a fresh start.
+    drop(SledStore::open(&home.data(), unlocked.store_keys)?);
     let identity = identity(&secrets)?;
     Ok(CreatedProfile {
         phrase: phrase.words(),

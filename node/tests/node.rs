@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Request;
-use bitchat_node::config::Config;
+use bitchat_node::config::{Config, Sources};
 use bitchat_node::home::Home;
 use bitchat_node::{Mode, NewProfile, Node, NodeOptions, create_profile};
 use http_body_util::BodyExt;
@@ -27,7 +27,8 @@ fn profile(dir: &tempfile::TempDir, name: &str) -> Home {
 
 async fn start(home: &Home, listen: &str) -> Node {
     let flags = [("network.listen", listen), ("metrics.listen", "off"), ("network.mdns", "false")];
-    let config = Config::read(&home.config(), &flags).expect("good flags");
+    let sources = Sources { flags: &flags, ..Sources::default() };
+    let config = Config::load(&sources).expect("good flags");
     let options = NodeOptions { home: home.clone(), passphrase: None, config, mode: Mode::Daemon };
     Node::start(options).await.expect("a start")
 }

@@ -35,6 +35,10 @@ impl Factory {
             values: self.keys.values.duplicate(),
             scopes: self.keys.scopes.duplicate(),
         };
+        if !self.dir.exists() {
+            let what = format!("{} is missing although the profile has keys", self.dir.display());
+            return Err(NodeError::StoreCorrupt { what });
+        }
         let store = SledStore::open(&self.dir, keys)?;
         let setup = profile::setup(&self.secrets, self.greet)?;
         let engine =
