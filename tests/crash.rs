@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{Daemon, PATIENCE, Profile, Stage, TCP};
 
-/// Sends numbered messages until `count` are acknowledged; a refusal while the daemon is down is
-/// tried again under the same number, as a script would.
-fn send_all(from: &Profile, to: &str, count: u32) -> Vec<String> {
+/// Sends numbered messages until at least `count` are acknowledged and the killing is over; a
+/// refusal while the daemon is down is tried again under the same number, as a script would.
+fn send_all(from: &Profile, to: &str, count: usize, killed: &AtomicBool) -> Vec<String> {
     let mut acknowledged = Vec::new();
     let end = Instant::now() + PATIENCE * 10;
     let mut attempt = 0;
-    while acknowledged.len() < count as usize && Instant::now() < end {
+    while acknowledged.len() < count || !killed.load(Ordering::Relaxed) {
+        assert!(Instant::now() < end, "only {} were acknowledged", acknowledged.len());
         attempt += 1;
         let text = format!("{} try {attempt}", acknowledged.len());
         if from.run(&["send", to, &text, "--wait", "queued", "--timeout", "5s"]).code == 0 {
@@ -22,25 +23,16 @@ fn send_all(from: &Profile, to: &str, count: u32) -> Vec<String> {
 }
 
 /// Kills one daemon or the other, `times` times, at moments that a small generator chooses.
-fn kill_at_random(
-    profiles: [&Profile; 2],
-    daemons: &mut [Daemon; 2],
-    times: u32,
-    stop: &AtomicBool,
-) -> u32 {
+fn kill_at_random(profiles: [&Profile; 2], daemons: &mut [Daemon; 2], times: u32) {
     let mut state = 0x9E37_79B9_u32;
-    for killed in 0..times {
+    for _ in 0..times {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         let side = (state >> 16) as usize % 2;
         std::thread::sleep(Duration::from_millis(u64::from(state >> 20) % 150));
-        if stop.load(Ordering::Relaxed) {
-            return killed;
-        }
         let address = daemons[side].addresses[0].clone();
         daemons[side].kill();
         daemons[side] = profiles[side].daemon_soon(&address);
     }
-    times
 }
 
 /// Everything acknowledged, once and in order; what a kill left unacknowledged may be there too.
@@ -58,19 +50,18 @@ fn check(received: &[String], acknowledged: &[String]) {
     assert_eq!(once.len(), received.len(), "something came twice");
 }
 
-fn survive(messages: u32, kills: u32) {
+fn survive(messages: usize, kills: u32) {
     let stage = Stage::new();
     let [(alice, at_alice), (bob, at_bob)] = stage.acquainted(TCP);
     let mut daemons = [at_alice, at_bob];
-    let done = AtomicBool::new(false);
+    let killed = AtomicBool::new(false);
 
-    let (from_alice, from_bob, killed) = std::thread::scope(|scope| {
-        let alices = scope.spawn(|| send_all(&alice, "bob", messages));
-        let bobs = scope.spawn(|| send_all(&bob, "alice", messages));
-        let killer = scope.spawn(|| kill_at_random([&alice, &bob], &mut daemons, kills, &done));
-        let sent = (alices.join().unwrap(), bobs.join().unwrap());
-        done.store(true, Ordering::Relaxed);
-        (sent.0, sent.1, killer.join().unwrap())
+    let (from_alice, from_bob) = std::thread::scope(|scope| {
+        let alices = scope.spawn(|| send_all(&alice, "bob", messages, &killed));
+        let bobs = scope.spawn(|| send_all(&bob, "alice", messages, &killed));
+        kill_at_random([&alice, &bob], &mut daemons, kills);
+        killed.store(true, Ordering::Relaxed);
+        (alices.join().unwrap(), bobs.join().unwrap())
     });
     for (profile, expected) in [(&alice, &from_bob), (&bob, &from_alice)] {
         let mut received = Vec::new();
@@ -80,9 +71,8 @@ fn survive(messages: u32, kills: u32) {
             std::thread::sleep(Duration::from_millis(50));
         }
         check(&received, expected);
-        assert_eq!(expected.len(), messages as usize);
     }
-    println!("{messages} messages each way, {killed} kills");
+    println!("{} and {} messages acknowledged, {kills} kills", from_alice.len(), from_bob.len());
 }
 
 #[test]

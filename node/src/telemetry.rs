@@ -60,12 +60,22 @@ pub fn init(filter: &str, format: Format) -> Result<Level, NodeError> {
     Ok(Level(level))
 }
 
+/// What libraries may say at most: at their chattier levels they name peers and addresses.
+const LIBRARIES: &str = "libp2p=error,multistream_select=error,yamux=off,quinn=error,rustls=error,\
+                         hickory=error,netlink=error,if_watch=error,sled=error,hyper=error";
+
 /// A filter, or why it is none.
 fn parse(filter: &str) -> Result<EnvFilter, NodeError> {
-    log_filter(filter).map_err(|reason| NodeError::Config {
+    log_filter(filter).map_err(refused)?;
+    log_filter(&format!("{filter},{LIBRARIES}")).map_err(refused)
+}
+
+fn refused(reason: String) -> NodeError {
+    NodeError::Config {
         problem: format!("log.level: {reason}"),
-        hint: "use error, warn, info, debug or trace, or `info,libp2p=warn`".to_owned(),
-    })
+        hint: "use error, warn, info, debug or trace, or `info,bitchat_node::network=debug`"
+            .to_owned(),
+    }
 }
 
 /// Colours only for a person who did not refuse them (<https://no-color.org>).

@@ -173,7 +173,11 @@ fn flood(alice: &Node, bob: &Node) {
             scope.spawn(move || {
                 let mut control = Control::open(&bob.home);
                 for number in 0..FLOOD / CLIENTS {
-                    control.send("alice", &format!("flood {client} {number} {}", "x".repeat(80)), None);
+                    control.send(
+                        "alice",
+                        &format!("flood {client} {number} {}", "x".repeat(80)),
+                        None,
+                    );
                 }
             });
         }
@@ -216,12 +220,17 @@ fn drain(alice: Node, bob: &Node, listen: &str) {
         thread::sleep(Duration::from_millis(2));
     }
     let took = first.map(|first| first.elapsed()).unwrap_or_default();
-    println!("  {total} queued messages drained within {took:.2?} of the first after the reconnect");
+    println!(
+        "  {total} queued messages drained within {took:.2?} of the first after the reconnect"
+    );
 }
 
 fn main() {
-    let dir = tempfile::tempdir_in(std::env::current_dir().expect("a directory")).expect("a directory");
-    for (name, listen) in [("TCP", "/ip4/127.0.0.1/tcp/0"), ("QUIC", "/ip4/127.0.0.1/udp/0/quic-v1")] {
+    let dir =
+        tempfile::tempdir_in(std::env::current_dir().expect("a directory")).expect("a directory");
+    for (name, listen) in
+        [("TCP", "/ip4/127.0.0.1/tcp/0"), ("QUIC", "/ip4/127.0.0.1/udp/0/quic-v1")]
+    {
         println!("{name}");
         let stage = dir.path().join(name);
         std::fs::create_dir(&stage).expect("a directory");
