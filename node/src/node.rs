@@ -114,6 +114,9 @@ impl Node {
         };
         publish.send_modify(|status| status.warnings = warnings);
         let engine = start_engine(ends, factory).await?;
+        if mode == Mode::Daemon {
+            dial_bootstrap(&network, &config.network.bootstrap)?;
+        }
         let mut node = Self {
             handle,
             status,
@@ -264,6 +267,22 @@ async fn start_network(
         }
     }
     Ok(network::start(network_settings(config, unlocked, mode, wanted)).await?)
+}
+
+/// Dials the peers that the operator named; each address ends with `/p2p/PEER`.
+fn dial_bootstrap(network: &Network, addresses: &[String]) -> Result<(), NodeError> {
+    for address in addresses {
+        let (_, peer) = address.rsplit_once("/p2p/").unwrap_or_default();
+        let peer = control::peer_id::parse(peer).ok_or_else(|| NodeError::Config {
+            problem: format!("network.bootstrap: {address} does not end with the id of a peer"),
+            hint: "copy the address and `device` from `bitchat id` of that node".to_owned(),
+        })?;
+        let command = network::Command::Connect { peer, addresses: vec![address.clone()] };
+        if network.commands().try_send(command).is_err() {
+            tracing::warn!("too many bootstrap peers");
+        }
+    }
+    Ok(())
 }
 
 fn network_settings(

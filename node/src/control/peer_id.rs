@@ -15,11 +15,37 @@ const PREFIX: [u8; 6] = [0x00, 0x24, 0x08, 0x01, 0x12, 0x20];
 /// Base58btc: no 0, O, I, l.
 const ALPHABET: &[u8; 58] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
 
+/// More characters than any `PeerId` of ours has.
+const LENGTH_MAX: usize = 64;
+
 /// The `PeerId` text of a device.
 #[must_use]
 pub fn text(device: &DeviceId) -> String {
     let bytes: Vec<u8> = PREFIX.iter().chain(&device.0).copied().collect();
     base58(&bytes)
+}
+
+/// The device of a `PeerId` text; `None` for anything but an Ed25519 key in its one spelling.
+#[must_use]
+pub fn parse(text: &str) -> Option<DeviceId> {
+    let mut bytes: Vec<u8> = Vec::new(); // Least significant first.
+    for character in text.bytes().take(LENGTH_MAX) {
+        let mut carry = ALPHABET.iter().position(|known| *known == character)?;
+        for byte in &mut bytes {
+            carry += usize::from(*byte) * 58;
+            *byte = u8::try_from(carry % 256).unwrap_or_default();
+            carry /= 256;
+        }
+        while carry > 0 {
+            bytes.push(u8::try_from(carry % 256).unwrap_or_default());
+            carry /= 256;
+        }
+    }
+    bytes.push(0); // The multihash begins with one zero byte, which base58 writes as a digit.
+    bytes.reverse();
+    let key = bytes.strip_prefix(&PREFIX)?.try_into().ok()?;
+    let device = DeviceId(key);
+    (self::text(&device) == text).then_some(device)
 }
 
 /// Base58btc of a few bytes; quadratic, as base conversion is.
@@ -54,6 +80,18 @@ fn character(digit: u8) -> char {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_peer_id_survives_print_and_parse_and_nothing_else_parses() {
+        for byte in [0, 1, 7, 255] {
+            let device = DeviceId([byte; 32]);
+            assert_eq!(parse(&text(&device)), Some(device));
+            assert_eq!(parse(&text(&device)[1..]), None);
+        }
+        for bad in ["", "1", "12D3Koo", "0OIl", "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N"] {
+            assert_eq!(parse(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn base58_agrees_with_its_specification() {
