@@ -8,7 +8,7 @@
 //!   keys = HKDF(salt 0, ff*32 || DH1 || DH2 || DH3 || ss, suite || transcript)
 //! ```
 //!
-//! Follows [PQXDH, revision 3]. One-time prekeys do not exist yet; the transcript says so, hence a
+//! Follows [PQXDH]. One-time prekeys do not exist yet; the transcript says so, hence a
 //! message with one will never derive the keys of a message without.
 //!
 //! # Invariants
@@ -21,7 +21,7 @@
 //!
 //! It keeps no memory of initial messages: the caller stores [`Accepted::replay`].
 //!
-//! [PQXDH, revision 3]: https://signal.org/docs/specifications/pqxdh/
+//! [PQXDH]: https://signal.org/docs/specifications/pqxdh/
 
 mod exchange;
 mod replay;

@@ -9,9 +9,6 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::crypto::Secret;
 use crate::error::Malformed;
 
-/// Words of a phrase: 256 bits of entropy and 8 of checksum.
-const WORDS: usize = 24;
-
 /// A longer input is no phrase; the longest English word has 8 letters.
 const TEXT_BYTES_MAX: usize = 1024;
 
@@ -64,10 +61,8 @@ impl Phrase {
         normal.make_ascii_lowercase();
         let mnemonic =
             Mnemonic::parse_in_normalized(Language::English, &normal).map_err(|_| WRONG)?;
-        if mnemonic.word_count() != WORDS {
-            return Err(WRONG);
-        }
         let (mut padded, length) = mnemonic.to_entropy_array();
+        // Only 24 words carry 32 bytes.
         let entropy = padded.get(..length).and_then(Secret::from_slice).ok_or(WRONG);
         padded.zeroize();
         Ok(Self { entropy: entropy?, mnemonic })
