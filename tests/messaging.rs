@@ -65,6 +65,22 @@ fn a_message_to_a_receiver_that_is_down_is_delivered_once_when_it_starts() {
     assert!(bob.run(&["history", "alice"]).stdout.contains("✓✓"));
 }
 
+/// Over UDP nothing tells a sender that the receiver's process is another one now; its dial does.
+#[test]
+fn a_receiver_that_was_killed_and_started_again_is_reached_at_once_over_quic() {
+    let stage = Stage::new();
+    let [(alice, mut at_alice), (bob, _b)] = stage.acquainted(QUIC);
+    std::thread::sleep(std::time::Duration::from_secs(3)); // The connection is no fresh one.
+    at_alice.kill();
+    let before = bob.run(&["send", "alice", "lost on the old connection", "--wait", "queued"]);
+    let _at_alice = alice.daemon(QUIC);
+
+    let sent = bob.run(&["send", "alice", "hello again", "--wait", "delivered", "--timeout", "8s"]);
+
+    assert_eq!((before.code, sent.code), (0, 0), "{sent:?}");
+    assert_eq!(alice.receive(), ["lost on the old connection", "hello again"]);
+}
+
 /// A node that comes back elsewhere tells its contacts: they need no new invitation.
 #[test]
 fn a_contact_that_moved_to_another_port_is_found_again() {

@@ -154,6 +154,7 @@ impl Driver {
         second.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.settle();
         let (stop, network) = (self.ends.stop.clone(), self.ends.network.clone());
+        let mut peers = self.ends.peers.clone();
         loop {
             self.ends.heartbeat.beat(Instant::now());
             let open = self.running.as_ref().is_some_and(|running| !running.engine.is_full());
@@ -168,6 +169,7 @@ impl Driver {
                     }
                 }
                 _ = second.tick() => self.every_second(),
+                Ok(()) = peers.changed() => self.report(),
                 () = sleep_until(deadline.into()), if open => self.feed(Input::Timeout),
                 Some(event) = self.ends.heard.recv(), if open || self.running.is_none() => self.hear(event),
                 Some(request) = self.ends.requests.recv(), if open || self.running.is_none() => {

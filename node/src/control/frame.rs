@@ -152,7 +152,7 @@ fn log(status: StatusCode, problem: Option<&NodeError>, started: Instant) {
     let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let status = status.as_u16();
     let Some(error) = problem else {
-        tracing::info!(status, ms, "answered");
+        tracing::debug!(status, ms, "answered");
         return;
     };
     match error.detail() {

@@ -1,6 +1,6 @@
 //! What the hub knows about one device: connections, a dial, the link, the streams that are read.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bitchat_protocol::id::DeviceId;
 use libp2p::swarm::ConnectionId;
@@ -12,6 +12,9 @@ use super::codec::Control;
 use super::link::LinkHandle;
 use super::reader::StreamNumber;
 use super::{Path, PeerInfo};
+
+/// Two sides that dial one another at once both finish within this time.
+const RACE: Duration = Duration::from_secs(2);
 
 /// A device that is connected or being dialled.
 pub(super) struct Peer {
@@ -27,6 +30,8 @@ pub(super) struct Peer {
 /// One standing connection.
 pub(super) struct Connection {
     pub(super) id: ConnectionId,
+    /// When it came to stand.
+    pub(super) since: Instant,
     pub(super) path: Path,
     pub(super) outbound: bool,
     pub(super) rtt: Option<Duration>,
@@ -56,6 +61,13 @@ impl Peer {
     /// Whether nothing is left to know.
     pub(super) fn is_forgotten(&self) -> bool {
         self.connections.is_empty() && self.dial.is_none()
+    }
+
+    /// Takes out the connections that stood before a dial of the peer can have begun: older than
+    /// [`RACE`]. Younger ones come from two dials at once, and both may live.
+    pub(super) fn take_stale(&mut self, now: Instant) -> Vec<ConnectionId> {
+        let stale = |known: &mut Connection| now.duration_since(known.since) > RACE;
+        self.connections.extract_if(.., stale).map(|known| known.id).collect()
     }
 
     pub(super) fn info(&self, device: DeviceId) -> Option<PeerInfo> {

@@ -1,6 +1,7 @@
 //! Connections come and go: what the swarm says, and what a `Connect` starts.
 
 use std::mem::take;
+use std::time::Instant;
 
 use bitchat_protocol::id::DeviceId;
 use libp2p::core::ConnectedPoint;
@@ -112,7 +113,24 @@ impl Hub {
         if let Some(dial) = &mut peer.dial {
             dial.owed = false;
         }
-        peer.connections.push(Connection { id: connection, path, outbound, rtt: None });
+        let stale = if outbound { Vec::new() } else { peer.take_stale(Instant::now()) };
+        if !stale.is_empty() {
+            // A peer dials only when it has no connection: it restarted, or its path broke. What we
+            // sent over the old ones may be lost, and over UDP nothing else would tell us for long.
+            peer.streams.clear();
+            if let Some(link) = peer.link.take() {
+                link.cut();
+            }
+        }
+        let since = Instant::now();
+        peer.connections.push(Connection { id: connection, path, outbound, since, rtt: None });
+        if !stale.is_empty() {
+            for old in stale {
+                self.swarm.close_connection(old);
+            }
+            self.tell(Event::Disconnected { peer: device });
+        }
+        let Some(peer) = self.peers.get_mut(&device) else { return };
         if peer.link.is_none() {
             let budget = Budget::within(&self.queued_bytes);
             let (link, handle) = Link::new(device, id, outbound, budget, self.links.clone());
@@ -128,8 +146,9 @@ impl Hub {
         let (path, outbound) = route(endpoint);
         self.counters().connections_closed.of(path, outbound).one();
         let Some(peer) = self.peers.get_mut(&device) else { return };
+        let known = peer.connections.len();
         peer.connections.retain(|known| known.id != connection);
-        if peer.connections.is_empty() {
+        if peer.connections.is_empty() && known > 0 {
             peer.streams.clear();
             if let Some(link) = peer.link.take() {
                 link.cut();
