@@ -2,13 +2,16 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-use bitchat_proto::limits;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bitchat_proto::{limits, wire};
 use bitchat_protocol::id::{AccountId, DeviceId, InvitationToken};
 use bitchat_protocol::identity::{Account, Device, Identity, Phrase};
 use bitchat_protocol::invitation::{ContactRecord, Invitation, Target};
 use bitchat_protocol::prekey::Prekeys;
 use bitchat_protocol::time::UnixMillis;
 use proptest::prelude::*;
+use prost::Message;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -27,6 +30,25 @@ fn a_link_without_a_round_trip_is_refused() {
     assert!(Invitation::parse_link(link.trim_start_matches("bitchat:")).is_err());
     for end in 0..link.len() {
         assert!(Invitation::parse_link(&link[..end]).is_err());
+    }
+}
+
+/// Each of these decodes to a good invitation, yet is not what we would print.
+#[test]
+fn a_second_spelling_of_a_link_is_refused() {
+    let parse = |bytes: &[u8]| {
+        Invitation::parse_link(&format!("bitchat:{}", URL_SAFE_NO_PAD.encode(bytes)))
+    };
+    let wire = wire::Invitation { token: vec![9; 16], record: vec![1], ..Default::default() };
+    let both_forms = wire::Invitation { account: vec![1; 32], ..wire.clone() }.encode_to_vec();
+    let good = wire.encode_to_vec();
+    let unknown_field = [good.as_slice(), &[15 << 3, 1]].concat();
+    let written_default = [good.as_slice(), &[2 << 3, 0]].concat();
+    let twice = [good.as_slice(), good.as_slice()].concat();
+
+    assert!(parse(&good).is_ok());
+    for spelling in [both_forms, unknown_field, written_default, twice] {
+        assert!(parse(&spelling).is_err());
     }
 }
 
