@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use bitchat_proto::prost::Message as _;
-use bitchat_proto::rest;
 use rand_core::CryptoRng;
 
 use super::Engine;
@@ -122,7 +120,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         let (identity, wall) = (&self.identity, self.now.wall);
         self.record = ContactRecord::issue(identity, &mut self.prekeys, &self.addresses, wall)?;
         self.record_sequence = ContactRecord::parse(&self.record)?.sequence();
-        self.store.put(prekeys_key(), self.prekeys.to_record().encode_to_vec());
+        self.store.put(prekeys_key(), self.prekeys.encode());
         self.store.put(record_key(), self.record.clone());
         Ok(())
     }
@@ -137,9 +135,7 @@ fn record_key() -> Key {
 }
 
 fn read_prekeys(value: &[u8]) -> Result<Prekeys, StoreError> {
-    const CORRUPT: StoreError = StoreError::Corrupt("prekeys");
-    let row = rest::Prekeys::decode(value).map_err(|_| CORRUPT)?;
-    Prekeys::from_record(row).map_err(|_| CORRUPT)
+    Prekeys::decode(value).map_err(|_| StoreError::Corrupt("prekeys"))
 }
 
 /// Calls `each` with every value of a table.

@@ -14,8 +14,9 @@ use crate::time::UnixMillis;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long a record that we issue is good.
-pub const RECORD_VALIDITY: Duration = DAY.saturating_mul(45);
+/// How long a record that we issue is good: as long as its prekeys are kept after they are replaced,
+/// so that a record that verifies never names a key that is gone.
+pub const RECORD_VALIDITY: Duration = crate::prekey::RETENTION;
 
 /// How long a record of anybody may be good.
 const LIFETIME_MAX: Duration = DAY.saturating_mul(60);

@@ -1,5 +1,6 @@
 //! Prekeys at rest.
 
+use bitchat_proto::prost::Message as _;
 use bitchat_proto::rest;
 use zeroize::Zeroize;
 
@@ -11,6 +12,25 @@ use crate::time::UnixMillis;
 const WRONG: Malformed = Malformed("prekeys at rest");
 
 impl Prekeys {
+    /// The bytes that are stored. They hold secrets: the store seals them.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut record = self.to_record();
+        let bytes = record.encode_to_vec();
+        let keys = record.signed.iter_mut().chain(&mut record.kem);
+        keys.for_each(|key| key.secret.zeroize());
+        bytes
+    }
+
+    /// Reads what [`Prekeys::encode`] wrote.
+    ///
+    /// # Errors
+    ///
+    /// As [`Prekeys::from_record`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        Self::from_record(rest::Prekeys::decode(bytes).map_err(|_| WRONG)?)
+    }
+
     /// The form that is stored. It holds secrets: encode it, zero it, seal it.
     #[must_use]
     pub fn to_record(&self) -> rest::Prekeys {
