@@ -295,6 +295,7 @@ impl Driver {
             status.draining = true;
             status.ready = false;
         });
+        self.feed(Input::Timeout); // What waits for company in a batch goes now.
         let (end, network) = (Instant::now() + DRAIN_MAX, self.ends.network.clone());
         while self.running.as_ref().is_some_and(|running| !running.engine.is_settled()) {
             tokio::select! {

@@ -45,6 +45,7 @@ pub use output::{DeliveryState, Event, Fact, Output};
 pub use start::Setup;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use rand_core::CryptoRng;
 
@@ -67,6 +68,9 @@ use timer::{Reason, Timers};
 
 /// Writes or outputs that may wait before the driver must stop feeding.
 const BACKLOG_MAX: usize = 8_192;
+
+/// The longest that a write may wait for company.
+const SEAL_WITHIN: Duration = Duration::from_millis(5);
 
 /// One profile's protocol.
 pub struct Engine<S, R> {
@@ -97,6 +101,8 @@ pub struct Engine<S, R> {
     greet: VecDeque<AccountId>,
     purge: Purge,
     outbox_dirty: bool,
+    /// Whether what is written should go to the disk now; see [`Engine::seal_soon`].
+    seal_now: bool,
     timers: Timers,
     commit: Commit,
 }
@@ -105,6 +111,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     /// Takes one input.
     pub fn handle(&mut self, input: Input, now: Now) {
         self.now = now;
+        self.seal_now |= !matches!(input, Input::Accepted { .. });
         let done = match input {
             Input::Command { id, command } => {
                 let reply = self.request(command);
@@ -141,9 +148,11 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         if let Some(output) = self.commit.poll() {
             return Some(output);
         }
-        if self.store.in_flight() > 0 || !self.has_writes() {
+        if self.store.in_flight() > 0 || !self.seal_now || !self.has_writes() {
             return None;
         }
+        self.seal_now = false;
+        self.timers.cancel(Reason::Seal);
         self.flush_receipts();
         self.report_outbox();
         self.sessions.write(&mut self.store);
@@ -196,6 +205,14 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
 
     fn fact(&mut self, fact: Fact) {
         self.commit.at_once(Output::Fact(fact));
+    }
+
+    /// What was written may wait for company: nobody's message depends on it. An acceptance is most
+    /// often followed by the receipt, and a flush for it alone would stand in the receipt's way.
+    fn seal_soon(&mut self) {
+        if !self.seal_now && self.has_writes() {
+            self.timers.set_if_none(Reason::Seal, self.now.mono + SEAL_WITHIN);
+        }
     }
 
     fn take_token(&mut self) -> SendToken {

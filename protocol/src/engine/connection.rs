@@ -92,7 +92,13 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         {
             self.set_delivery(message, DeliveryState::Sent, "accepted by the recipient's node")?;
         }
+        let before = self.store.open_writes();
         self.drain(account)?;
+        if self.store.open_writes() == before && !self.sessions.is_dirty() {
+            self.seal_soon();
+        } else {
+            self.seal_now = true;
+        }
         self.await_receipts(account);
         Ok(())
     }

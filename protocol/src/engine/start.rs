@@ -84,6 +84,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             greet,
             purge: Purge::default(),
             outbox_dirty: true,
+            seal_now: true,
             timers: Timers::default(),
             commit: Commit::new(),
         };

@@ -46,6 +46,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                     self.greet_some();
                     Ok(())
                 }
+                // Any input but an acceptance seals.
+                Reason::Seal => Ok(()),
                 Reason::Maintenance => self.maintain(),
             };
             result = result.and(done);

@@ -16,6 +16,8 @@ pub(super) enum Reason {
     Held(AccountId),
     /// The first row of the outbox expires.
     Expiry,
+    /// What waits for company goes to the disk alone.
+    Seal,
     /// Dial some contacts after a start.
     Greet,
     /// Prekeys, record, old ids.
@@ -29,6 +31,7 @@ impl Reason {
             Self::Receipt(_) => "receipt",
             Self::Held(_) => "held",
             Self::Expiry => "expiry",
+            Self::Seal => "seal",
             Self::Greet => "greet",
             Self::Maintenance => "maintenance",
         }
