@@ -111,7 +111,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     /// Takes one input.
     pub fn handle(&mut self, input: Input, now: Now) {
         self.now = now;
-        self.seal_now |= !matches!(input, Input::Accepted { .. });
+        let decides = matches!(input, Input::Accepted { .. } | Input::Persisted(_));
         let done = match input {
             Input::Command { id, command } => {
                 let reply = self.request(command);
@@ -141,6 +141,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         if let Err(error) = done {
             self.fact(Fact::Refused(error.label()));
         }
+        // An acceptance decides for itself; a proof of durability writes nothing.
+        self.seal_now |= !decides && self.has_writes();
     }
 
     /// The next thing to do; `None` when all is said.
