@@ -72,7 +72,7 @@ fn survive(messages: usize, kills: u32) {
         }
         check(&received, expected);
     }
-    println!("{} and {} messages acknowledged, {kills} kills", from_alice.len(), from_bob.len());
+    eprintln!("{} and {} messages acknowledged, {kills} kills", from_alice.len(), from_bob.len());
 }
 
 #[test]

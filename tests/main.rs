@@ -5,6 +5,8 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::unwrap_in_result,
     reason = "test code; clippy allows these by itself only inside `#[test]` functions"
 )]
 

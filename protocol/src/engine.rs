@@ -36,12 +36,13 @@ mod timer;
 mod view;
 
 pub use crate::id::SendToken;
+pub use crate::outbox::DeliveryState;
 pub use command::{
     Command, CommandError, ContactView, DeliveryView, IdentityView, InvitationView, MessageView,
     QueueView, Reply, Who,
 };
 pub use input::{CommandId, Input};
-pub use output::{DeliveryState, Event, Fact, Output};
+pub use output::{Event, Fact, Output};
 pub use start::Setup;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -54,6 +55,7 @@ use crate::error::Error;
 use crate::id::{AccountId, DeviceId, InvitationToken, MessageId};
 use crate::identity::Identity;
 use crate::inbox::{Conversations, Held};
+use crate::invitation::Issued;
 use crate::outbox::{Outbox, Place};
 use crate::prekey::Prekeys;
 use crate::session::Sessions;
@@ -61,7 +63,6 @@ use crate::store::{BatchId, Overlay, Store};
 use crate::time::{Moment, Now};
 
 use commit::Commit;
-use invite::Invited;
 use strangers::Strangers;
 use timeout::Purge;
 use timer::{Reason, Timers};
@@ -85,7 +86,7 @@ pub struct Engine<S, R> {
     conversations: Conversations,
     held: Held,
     outbox: Outbox,
-    invitations: BTreeMap<InvitationToken, Invited>,
+    invitations: BTreeMap<InvitationToken, Issued>,
     strangers: Strangers,
     links: BTreeSet<DeviceId>,
     dialling: BTreeSet<DeviceId>,

@@ -13,10 +13,12 @@
 
 mod conversation;
 mod order;
+mod reader;
 mod record;
 
 pub use conversation::{Conversation, Conversations};
 pub use order::{HELD_MAX, HOLD_FOR, Held, Release};
+pub use reader::{READER_BYTES_MAX, Reader};
 pub use record::Stored;
 
 use std::time::Duration;

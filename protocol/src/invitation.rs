@@ -11,11 +11,13 @@
 //!
 //! See docs/SPEC.md, section "Invitations".
 
+mod issued;
 mod link;
 mod record;
 
 use bitchat_proto::limits::{ADDRESS_BYTES_MAX, ADDRESSES_MAX};
 
+pub use issued::Issued;
 pub use link::{Invitation, Target};
 pub use record::{ContactRecord, RECORD_VALIDITY};
 

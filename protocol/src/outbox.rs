@@ -9,9 +9,11 @@
 //! The rows lie in the store; this index holds their ids, places and times. Within a session a
 //! retry is byte-identical; after a new session the content is encrypted again under the same id.
 
+mod delivery;
 mod queue;
 mod record;
 
+pub use delivery::{Delivery, DeliveryState};
 pub use queue::{Entry, IN_FLIGHT_MAX, Queue, Stage};
 pub use record::OutboxRow;
 

@@ -6,8 +6,9 @@ use super::tree::{Source, Tree, is_at};
 /// Stores: what they say about durability must be true.
 const SYNC_PLACES: [&str; 3] = ["protocol/src/store/memory", "node/src/store", "simulations/"];
 
-/// Everything that a person reads goes through here, so that it is sanitised and pipe-safe.
-const PRINT_PLACES: [&str; 1] = ["cli/src/output"];
+/// What a user of `bitchat` reads goes through the first, so that it is sanitised and pipe-safe; the
+/// second is the report of the simulator, which no peer writes.
+const PRINT_PLACES: [&str; 2] = ["cli/src/output", "simulations/src/main.rs"];
 
 const PRINT_MACROS: [&str; 5] = ["print", "println", "eprint", "eprintln", "dbg"];
 

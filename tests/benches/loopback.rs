@@ -26,6 +26,7 @@ use serde_json::{Value, json};
 
 const SEQUENTIAL: usize = 500;
 const FLOOD: usize = 20_000;
+const FLOOD_COUNT: u32 = 20_000;
 const CLIENTS: usize = 32;
 const BACKLOG: usize = 10_000;
 
@@ -199,8 +200,7 @@ fn flood(alice: &Node, bob: &Node) {
         thread::sleep(Duration::from_millis(5));
     }
     let delivered = start.elapsed();
-    let cpu =
-        [alice.cpu() - cpu_before[0], bob.cpu() - cpu_before[1]].map(|cpu| cpu / FLOOD as u32);
+    let cpu = [alice.cpu() - cpu_before[0], bob.cpu() - cpu_before[1]].map(|cpu| cpu / FLOOD_COUNT);
     println!(
         "  {FLOOD} messages of 100 bytes from {CLIENTS} clients: {:.0}/s durable at the sender, {:.0}/s durable at both ends",
         FLOOD as f64 / queued.as_secs_f64(),

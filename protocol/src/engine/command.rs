@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::output::DeliveryState;
 use crate::id::{AccountId, DeviceId, MessageId};
+use crate::outbox::DeliveryState;
 use crate::time::UnixMillis;
 
 /// A contact as a person types it: petname, account id, or the start of an account id

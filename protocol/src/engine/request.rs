@@ -3,17 +3,15 @@
 use std::time::Duration;
 
 use bitchat_proto::limits::TEXT_BYTES_MAX;
-use bitchat_proto::prost::Message as _;
-use bitchat_proto::rest;
 use rand_core::CryptoRng;
 
 use super::command::{Command, CommandError, DeliveryView, MessageView, Reply, Who};
 use super::{Engine, Fact};
 use crate::envelope::{Body, Content};
 use crate::id::{AccountId, MessageId};
-use crate::inbox::{PAGE_MAX, Stored};
+use crate::inbox::{PAGE_MAX, Reader, Stored};
 use crate::outbox::{self, EXPIRES_AFTER, EXPIRES_AFTER_MAX, OutboxRow, ROWS_MAX};
-use crate::store::{Key, Store, StoreError, Table};
+use crate::store::{Store, StoreError, Table};
 
 impl From<StoreError> for CommandError {
     fn from(error: StoreError) -> Self {
@@ -131,29 +129,13 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         Ok(())
     }
 
-    fn reader_key(reader: &str) -> Key {
-        Key::of(Table::Reader, reader.as_bytes())
-    }
-
-    fn reader(&self, reader: &str) -> Result<u64, CommandError> {
-        if reader.is_empty() || reader.len() > 64 {
-            return Err(CommandError::OutOfRange("a reader's name has 1 to 64 bytes"));
-        }
-        let Some(value) = self.store.get(&Self::reader_key(reader))? else {
-            return Ok(0);
-        };
-        let row =
-            rest::Counter::decode(value.as_slice()).map_err(|_| StoreError::Corrupt("reader"))?;
-        Ok(row.value)
-    }
-
     fn inbox(
         &self,
         reader: &str,
         since: Option<u64>,
         max: usize,
     ) -> Result<Vec<MessageView>, CommandError> {
-        let acknowledged = self.reader(reader)?;
+        let acknowledged = named(reader)?.acknowledged(&self.store)?;
         let from = since.unwrap_or(acknowledged).saturating_add(1);
         let rows = self.store.scan(Table::Inbox, &[], &from.to_be_bytes(), max.min(PAGE_MAX))?;
         let mut views = Vec::with_capacity(rows.len());
@@ -169,11 +151,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         if cursor >= self.next_cursor {
             return Err(CommandError::OutOfRange("no message has that cursor yet"));
         }
-        if cursor > self.reader(reader)? {
-            let row = rest::Counter { value: cursor };
-            self.store.put(Self::reader_key(reader), row.encode_to_vec());
-        }
-        Ok(())
+        Ok(named(reader)?.acknowledge(&mut self.store, cursor)?)
     }
 
     fn history(
@@ -200,4 +178,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         }
         Ok(views)
     }
+}
+
+fn named(reader: &str) -> Result<Reader, CommandError> {
+    Reader::named(reader).ok_or(CommandError::OutOfRange("a reader's name has 1 to 64 bytes"))
 }

@@ -7,7 +7,6 @@ use rand_core::CryptoRng;
 
 use super::Engine;
 use super::commit::Commit;
-use super::invite::Invited;
 use super::strangers::Strangers;
 use super::timeout::Purge;
 use super::timer::{Reason, Timers};
@@ -16,7 +15,7 @@ use crate::error::Error;
 use crate::id::InvitationToken;
 use crate::identity::Identity;
 use crate::inbox::{Conversations, Held};
-use crate::invitation::ContactRecord;
+use crate::invitation::{ContactRecord, Issued};
 use crate::outbox::Outbox;
 use crate::prekey::Prekeys;
 use crate::session::Sessions;
@@ -169,11 +168,11 @@ fn read_book(store: &impl Store) -> Result<Book, StoreError> {
     Ok(book)
 }
 
-fn read_invitations(store: &impl Store) -> Result<BTreeMap<InvitationToken, Invited>, StoreError> {
+fn read_invitations(store: &impl Store) -> Result<BTreeMap<InvitationToken, Issued>, StoreError> {
     let mut invitations = BTreeMap::new();
     for_each(store, Table::Invitation, |value| {
-        let (token, invited) = Invited::from_record(value)?;
-        invitations.insert(token, invited);
+        let (token, issued) = Issued::decode(value)?;
+        invitations.insert(token, issued);
         Ok(())
     })?;
     Ok(invitations)

@@ -1,23 +1,18 @@
 //! What a person or program is shown.
 
-use bitchat_proto::prost::Message as _;
-use bitchat_proto::rest;
 use rand_core::CryptoRng;
 
 use super::command::{
     CommandError, ContactView, DeliveryView, IdentityView, MessageView, QueueView, Who,
 };
-use super::output::DeliveryState;
 use super::{Engine, Event, Output};
 use crate::contact::{Contact, Lookup};
 use crate::error::Error;
-use crate::id::{AccountId, MessageId, exactly};
+use crate::id::{AccountId, MessageId};
 use crate::identity::safety_number;
 use crate::inbox::Stored;
-use crate::store::{Key, Store, StoreError, Table};
-use crate::time::UnixMillis;
-
-const CORRUPT: StoreError = StoreError::Corrupt("delivery row");
+use crate::outbox::{Delivery, DeliveryState};
+use crate::store::{Store, StoreError};
 
 impl<S: Store, R: CryptoRng> Engine<S, R> {
     /// The one contact that a person means.
@@ -107,24 +102,18 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
 
     /// Where a message of ours is; `None` if there never was such a message.
     pub(super) fn delivery(&self, id: MessageId) -> Result<Option<DeliveryView>, StoreError> {
-        let Some(value) = self.store.get(&Key::of(Table::Delivery, &id.0))? else {
-            return Ok(None);
-        };
-        let row = rest::Delivery::decode(value.as_slice()).map_err(|_| CORRUPT)?;
-        let account = AccountId(exactly(&row.account, "account").map_err(|_| CORRUPT)?);
-        Ok(Some(DeliveryView {
-            id,
-            to: self.name_of(&account),
-            state: DeliveryState::from_number(row.state).ok_or(CORRUPT)?,
-            evidence: row.evidence,
-            at: UnixMillis(row.at_ms),
-        }))
+        let delivery = Delivery::read(&self.store, id)?;
+        Ok(delivery.map(|delivery| self.delivery_view(id, delivery)))
+    }
+
+    fn delivery_view(&self, id: MessageId, delivery: Delivery) -> DeliveryView {
+        let Delivery { account, state, evidence, at } = delivery;
+        DeliveryView { id, to: self.name_of(&account), state, evidence, at }
     }
 
     /// The first state of a message.
     pub(super) fn begin_delivery(&mut self, id: MessageId, account: AccountId) -> DeliveryView {
-        let evidence = "on this disk";
-        self.write_delivery(id, account, DeliveryState::Queued, evidence)
+        self.write_delivery(id, account, DeliveryState::Queued, "on this disk")
     }
 
     /// Moves a message on, never back; says whether anybody is shown this message.
@@ -134,14 +123,11 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         state: DeliveryState,
         evidence: &'static str,
     ) -> Result<bool, Error> {
-        let Some(value) = self.store.get(&Key::of(Table::Delivery, &id.0))? else {
+        let Some(before) = Delivery::read(&self.store, id)? else {
             return Ok(false);
         };
-        let row = rest::Delivery::decode(value.as_slice()).map_err(|_| CORRUPT)?;
-        let before = DeliveryState::from_number(row.state).ok_or(CORRUPT)?;
-        if before < state {
-            let account = AccountId(exactly(&row.account, "account")?);
-            let view = self.write_delivery(id, account, state, evidence);
+        if before.state < state {
+            let view = self.write_delivery(id, before.account, state, evidence);
             self.after_writes(Output::Event(Event::Delivery(view)));
         }
         Ok(true)
@@ -154,14 +140,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         state: DeliveryState,
         evidence: &'static str,
     ) -> DeliveryView {
-        let at = self.now.wall;
-        let row = rest::Delivery {
-            state: u32::from(state as u8),
-            at_ms: at.0,
-            account: account.0.to_vec(),
-            evidence: evidence.to_owned(),
-        };
-        self.store.put(Key::of(Table::Delivery, &id.0), row.encode_to_vec());
-        DeliveryView { id, to: self.name_of(&account), state, evidence: evidence.to_owned(), at }
+        let delivery =
+            Delivery { account, state, evidence: evidence.to_owned(), at: self.now.wall };
+        delivery.write(&mut self.store, id);
+        self.delivery_view(id, delivery)
     }
 }
