@@ -7,8 +7,11 @@
 
 #![cfg(test)] // Lints then know that helpers may panic.
 
+#[path = "power-cut/disk.rs"]
 mod disk;
+#[path = "power-cut/log.rs"]
 mod log;
+#[path = "power-cut/workload.rs"]
 mod workload;
 
 use std::fs;
@@ -43,7 +46,7 @@ fn run(session: u64, full_after: Option<u64>) -> Option<Run> {
     let dir = tempfile::tempdir().expect("temporary directory");
     let path = dir.path().canonicalize().expect("exists");
     let (shim, log, root) = (path.join("powerlog.so"), path.join("log"), path.join("root"));
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/power_cut/powerlog.c");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/power-cut/powerlog.c");
     let mut compiler = Command::new("cc");
     compiler.args(["-O1", "-shared", "-fPIC", "-o"]).arg(&shim).args([source, "-ldl", "-lpthread"]);
     match compiler.status() {

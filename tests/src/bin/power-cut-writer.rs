@@ -9,7 +9,7 @@ use std::path::Path;
 
 use bitchat_protocol::store::StoreError;
 
-#[path = "../../power_cut/workload.rs"]
+#[path = "../../power-cut/workload.rs"]
 #[allow(dead_code, reason = "the checker uses the other half")]
 mod workload;
 
