@@ -15,5 +15,6 @@ mod crash;
 mod errors;
 mod harness;
 mod messaging;
+mod monitoring;
 mod power_cut;
 mod secrecy;

@@ -104,7 +104,7 @@ impl Node {
             heartbeat: heartbeat.clone(),
             stop: stop.clone(),
             external: config.network.external.clone(),
-            listens: mode == Mode::Daemon,
+            listens: mode == Mode::Daemon && !config.network.listen.is_empty(),
         };
         let factory = Factory {
             dir: home.data(),
@@ -155,9 +155,6 @@ impl Node {
         }
         // The socket comes last: whoever finds it finds a node that answers. We hold the lock, so
         // nobody is behind a socket file that is there already.
-        if config.network.listen.is_empty() {
-            publish.send_modify(|status| status.ready = true);
-        }
         let mut status = self.status.clone();
         let ready = status.wait_for(|status| status.ready);
         let in_time = tokio::time::timeout(READY_WITHIN, ready).await;
