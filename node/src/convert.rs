@@ -10,9 +10,11 @@ impl From<HomeError> for NodeError {
     fn from(error: HomeError) -> Self {
         match error {
             HomeError::NoProfile { home } => Self::NoProfile { home },
-            HomeError::NoBase | HomeError::ProfileName => {
-                Self::BadRequest { problem: error.to_string() }
-            }
+            HomeError::NoBase | HomeError::ProfileName => Self::Config {
+                problem: error.to_string(),
+                hint: "say where the profile is: `--home DIR`".to_owned(),
+            },
+
             HomeError::Unwritable { path, source } => {
                 Self::HomeUnwritable { path, reason: source.to_string() }
             }
@@ -31,11 +33,16 @@ impl From<KeystoreError> for NodeError {
         let text = error.to_string();
         match error {
             KeystoreError::NotFound => Self::KeystoreCorrupt { what: "it is missing".to_owned() },
-            KeystoreError::Exists => Self::BadRequest { problem: text },
+            KeystoreError::Exists => Self::Config {
+                problem: text,
+                hint: "take another home, or move this one away".to_owned(),
+            },
             KeystoreError::NoPassphrase => Self::NoPassphrase,
             KeystoreError::WrongPassphrase => Self::WrongPassphrase,
             KeystoreError::WeakPassphrase { feedback } => Self::WeakPassphrase { why: feedback },
-            KeystoreError::LongPassphrase => Self::BadRequest { problem: text },
+            KeystoreError::LongPassphrase => {
+                Self::Config { problem: text, hint: "take a shorter one".to_owned() }
+            }
             KeystoreError::Downgrade(_) => Self::KdfDowngrade,
             KeystoreError::Excessive(_) => Self::KeystoreCorrupt { what: text },
             KeystoreError::Corrupt(what) => Self::KeystoreCorrupt { what: what.to_owned() },

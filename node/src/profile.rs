@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bitchat_protocol::contact;
 use bitchat_protocol::crypto::Secret;
-use bitchat_protocol::engine::Setup;
+use bitchat_protocol::engine::{CommandError, Setup};
 use bitchat_protocol::error::Error;
 use bitchat_protocol::identity::{Account, Device, Identity, Phrase};
 use bitchat_protocol::time::UnixMillis;
@@ -56,9 +56,7 @@ pub fn create_profile(home: &Home, request: NewProfile) -> Result<CreatedProfile
         return Err(NodeError::ProfileExists { home: home.root().to_owned() });
     }
     if !request.name.is_empty() {
-        let bad = |problem| NodeError::BadRequest {
-            problem: format!("the name cannot be used: {problem}"),
-        };
+        let bad = |problem| NodeError::Protocol(CommandError::BadName(problem));
         contact::usable(&request.name).map_err(bad)?;
     }
     let passphrase = request.passphrase.as_deref().map(|text| Passphrase::new(text)).transpose()?;
