@@ -20,18 +20,18 @@ fn set_mode(path: &Path, mode: u32) {
 fn a_profile_lives_under_the_xdg_data_directory() {
     let both = |name: &str| match name {
         "XDG_DATA_HOME" => Some("/data".into()),
-        _ => Some("/home/a".into()),
+        _ => Some("/users/a".into()),
     };
     let relative = |name: &str| match name {
         "XDG_DATA_HOME" => Some("data".into()),
-        _ => Some("/home/a".into()),
+        _ => Some("/users/a".into()),
     };
 
     let xdg = Home::of_profile("work", both).expect("resolves");
     let fallback = Home::of_profile("work", relative).expect("resolves");
 
     assert_eq!(xdg.root(), Path::new("/data/bitchat/work"));
-    assert_eq!(fallback.root(), Path::new("/home/a/.local/share/bitchat/work"));
+    assert_eq!(fallback.root(), Path::new("/users/a/.local/share/bitchat/work"));
     assert!(matches!(Home::of_profile("a", |_| None), Err(HomeError::NoBase)));
 }
 
