@@ -11,6 +11,7 @@
 )]
 
 mod architecture;
+mod cli;
 mod crash;
 mod errors;
 mod harness;

@@ -73,8 +73,7 @@ pub(crate) struct Message {
     /// Only in a conversation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) direction: Option<String>,
-    /// Only in a conversation, and only for messages of ours.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Only for messages of ours in a conversation; else null.
     pub(crate) state: Option<String>,
 }
 
