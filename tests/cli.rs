@@ -20,6 +20,7 @@ fn every_json_object_has_the_fields_that_scripts_rely_on() {
     let stage = Stage::new();
     let [(alice, _a), (bob, mut at_bob)] = stage.acquainted(TCP);
     let sent = bob.json(&["send", "alice", "hi", "--wait", "delivered", "--timeout", "30s"]);
+    eventually("the link is listed", || !alice.json(&["peers"]).is_empty());
 
     for (profile, args, fields) in [
         (
