@@ -66,6 +66,8 @@ pub struct World {
     rng: ChaCha20Rng,
     hash: Sha256,
     replies: BTreeMap<CommandId, Result<Reply, CommandError>>,
+    /// Who sent a frame, by the number that its receiver knows it by.
+    arrived: BTreeMap<u64, (NodeId, SendToken)>,
     facts: BTreeMap<String, u64>,
 }
 
@@ -83,6 +85,7 @@ impl World {
             rng: ChaCha20Rng::seed_from_u64(seed),
             hash: Sha256::new(),
             replies: BTreeMap::new(),
+            arrived: BTreeMap::new(),
             facts: BTreeMap::new(),
         }
     }
@@ -292,7 +295,10 @@ impl World {
                 Output::Connect { peer, .. } => self.connect(node, peer),
                 Output::Reply { id, reply } => drop(self.replies.insert(id, reply)),
                 Output::Fact(fact) => self.count(&fact),
-                Output::Event(_) | Output::Refuse { .. } => {}
+                Output::Refuse { number, code, retry_after, .. } => {
+                    self.refuse(node, number, code, retry_after);
+                }
+                Output::Event(_) => {}
             }
         }
     }

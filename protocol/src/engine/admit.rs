@@ -72,6 +72,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             return Err(Error::NotAuthentic("introduction of somebody else"));
         }
         let account = certificate.account();
+        if self.book.is_claimed(&certificate.device(), &account) {
+            return Err(Error::NotAuthentic("device of another contact"));
+        }
         if self.book.get(&account).is_some() {
             self.change_device(account, certificate)?;
         } else {
@@ -143,6 +146,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         };
         let device = record.certificate().device();
         let old = known.record.as_deref().map(ContactRecord::parse).transpose()?;
+        if self.book.is_claimed(&device, &account) {
+            return Err(Error::NotAuthentic("device of another contact"));
+        }
         let newer = match &old {
             Some(old) => record.supersedes(old),
             None => device == known.device && record.certificate().generation() >= known.generation,

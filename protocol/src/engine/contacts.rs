@@ -27,6 +27,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         if contact.account == self.identity.account() {
             return Err(CommandError::OwnLink);
         }
+        if self.book.is_claimed(&contact.device, &contact.account) {
+            return Err(CommandError::BadLink("it names the device of another contact"));
+        }
         if let Some(known) = self.book.get(&contact.account).cloned() {
             return self.invited_again(known, contact, name);
         }

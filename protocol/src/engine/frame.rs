@@ -67,7 +67,11 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             let initial = initial.ok_or(if known { Error::Decrypt } else { Error::Stranger })?;
             return self.admit(peer, envelope, initial);
         }
-        let account = self.book.of_device(&peer).ok_or(Error::Stranger)?.account;
+        let account = self.sessions.account(peer, envelope.session, &self.store)?;
+        let is_known = self.book.get(&account).is_some_and(|contact| contact.device == peer);
+        if !is_known {
+            return Err(Error::Stranger);
+        }
         // Read now what delivery will need: after the ratchet step a failing disk would lose the message.
         self.conversations.edit(account, &self.store)?;
         let opened = self.sessions.open(

@@ -56,6 +56,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     }
 
     fn expire(&mut self) -> Result<(), Error> {
+        self.outbox_dirty = true; // Sets the deadline anew, also if a row cannot be read now.
         while let Some((at, place)) = self.outbox.first_expiry() {
             if self.now.wall < at {
                 break;

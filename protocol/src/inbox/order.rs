@@ -82,9 +82,12 @@ impl Held {
                 if message.sequence <= BEGINNING { 0 } else { message.sequence.saturating_sub(1) };
         }
         let next = conversation.shown.saturating_add(1);
+        let held = self.contacts.get(&message.account);
+        let is_taken = held.is_some_and(|held| held.contains_key(&message.sequence));
         if message.sequence == 0 {
             released.push(Release { message, gap: 0, late: false });
-        } else if message.sequence < next {
+        } else if message.sequence < next || is_taken {
+            // Two messages of one number: an honest sender makes none, and neither may be lost.
             released.push(Release { message, gap: 0, late: true });
         } else if message.sequence == next {
             let account = message.account;
@@ -289,6 +292,16 @@ mod tests {
 
         bench.held = Held::load(&disk).expect("rows");
 
+        assert_eq!(bench.admit(2), [(2, 0, false), (3, 0, false)]);
+    }
+
+    #[test]
+    fn a_second_message_of_a_held_number_replaces_nothing() {
+        let mut bench = Bench::new();
+        bench.admit(1);
+        bench.admit(3);
+
+        assert_eq!(bench.admit(3), [(3, 0, true)]);
         assert_eq!(bench.admit(2), [(2, 0, false), (3, 0, false)]);
     }
 

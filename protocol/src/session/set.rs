@@ -11,7 +11,7 @@ use rand_core::CryptoRng;
 use super::skipped::{self, StoredKeys};
 use super::{Peer, Session};
 use crate::error::Error;
-use crate::id::{DeviceId, MessageId, SessionId};
+use crate::id::{AccountId, DeviceId, MessageId, SessionId};
 use crate::ratchet::{Opened, Sealed};
 use crate::store::{Key, Overlay, Store, StoreError, Table};
 use crate::time::UnixMillis;
@@ -82,6 +82,21 @@ impl Sessions {
         store: &Overlay<S>,
     ) -> Result<bool, Error> {
         Ok(self.with(device, store)?.iter().any(|session| session.id == id))
+    }
+
+    /// The account at the other end of a kept session, as its handshake proved it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Decrypt`] if the session is not kept, [`Error::Store`] if it cannot be read.
+    pub fn account<S: Store>(
+        &mut self,
+        device: DeviceId,
+        id: SessionId,
+        store: &Overlay<S>,
+    ) -> Result<AccountId, Error> {
+        let session = self.with(device, store)?.iter().find(|session| session.id == id);
+        session.map(|session| session.peer.account).ok_or(Error::Decrypt)
     }
 
     /// Adds a session and says whether it is now the one to send on.

@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use bitchat_protocol::engine::Input;
+use bitchat_protocol::error::Code;
 use bitchat_protocol::id::{DeviceId, SendToken};
 
 use super::{NodeId, Step, World};
+
+/// Frames whose refusal still finds its sender.
+const ARRIVED_MAX: usize = 10_000;
 
 fn pair(a: NodeId, b: NodeId) -> (NodeId, NodeId) {
     if a < b { (a, b) } else { (b, a) }
@@ -84,6 +88,15 @@ impl World {
         self.later(soonest.max(behind), Step::Arrive { from, to, link, token, frame });
     }
 
+    /// A refusal goes back over the link, if that still stands.
+    pub(super) fn refuse(&mut self, by: NodeId, number: u64, code: Code, retry_after: Duration) {
+        let Some((from, token)) = self.arrived.remove(&number) else { return };
+        if self.links.contains_key(&pair(from, by)) {
+            let (peer, back) = (self.device(by), self.some_time(self.faults.latency));
+            self.input_later(from, back, Input::Refused { peer, token, code, retry_after });
+        }
+    }
+
     pub(super) fn arrive(
         &mut self,
         (from, to): (NodeId, NodeId),
@@ -107,6 +120,10 @@ impl World {
         let sender = self.device(from);
         self.serial += 1;
         let number = self.serial;
+        self.arrived.insert(number, (from, token));
+        while self.arrived.len() > ARRIVED_MAX {
+            self.arrived.pop_first();
+        }
         self.input_later(to, Duration::ZERO, Input::Frame { peer: sender, number, bytes: frame });
     }
 }
