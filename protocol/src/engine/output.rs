@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::command::{CommandError, DeliveryView, MessageView, Reply};
-use super::input::{CommandId, SendToken};
+use super::input::CommandId;
 use crate::error::Code;
-use crate::id::{AccountId, DeviceId, MessageId};
+use crate::id::{AccountId, DeviceId, MessageId, SendToken};
 use crate::store::Batch;
 
 /// One thing to do.

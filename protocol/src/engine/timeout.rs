@@ -1,0 +1,109 @@
+//! Deadlines that passed.
+
+use std::time::Duration;
+
+use rand_core::CryptoRng;
+
+use super::timer::Reason;
+use super::{DeliveryState, Engine, Output};
+use crate::error::Error;
+use crate::handshake;
+use crate::inbox;
+use crate::invitation::{ContactRecord, RECORD_VALIDITY};
+use crate::store::{Store, TableCursor};
+
+/// How far the purge of old ids has come; `None`: at the beginning, or through.
+#[derive(Debug, Default)]
+pub(super) struct Purge {
+    seen: Option<TableCursor>,
+    replays: Option<TableCursor>,
+}
+
+/// Between two rounds of maintenance.
+const MAINTENANCE: Duration = Duration::from_secs(3_600);
+
+/// While old ids are being purged, page by page.
+const PURGE_PAUSE: Duration = Duration::from_secs(1);
+
+/// Contacts dialled at a time after a start, and the pause between: a laptop's link survives it.
+const GREETED: usize = 8;
+const GREET_PAUSE: Duration = Duration::from_millis(250);
+
+/// Deadlines handled at a time.
+const DEADLINES: usize = 256;
+
+impl<S: Store, R: CryptoRng> Engine<S, R> {
+    pub(super) fn timeout(&mut self) -> Result<(), Error> {
+        let mut result = Ok(());
+        for _ in 0..DEADLINES {
+            let Some(reason) = self.timers.pop(self.now.mono) else { break };
+            let done = match reason {
+                Reason::Retry(account) => self.retry(account),
+                Reason::Receipt(account) => self.receipt_overdue(account),
+                Reason::Held(account) => self.release_held(account),
+                Reason::Expiry => self.expire(),
+                Reason::Greet => {
+                    self.greet_some();
+                    Ok(())
+                }
+                // Any input but an acceptance seals.
+                Reason::Seal => Ok(()),
+                Reason::Maintenance => self.maintain(),
+            };
+            result = result.and(done);
+        }
+        result
+    }
+
+    fn expire(&mut self) -> Result<(), Error> {
+        while let Some((at, place)) = self.outbox.first_expiry() {
+            if self.now.wall < at {
+                break;
+            }
+            let message = self.outbox.queue(&place.0).and_then(|queue| queue.message(place.1));
+            let message = message.ok_or(Error::Bug("outbox index"))?;
+            self.finish(message, DeliveryState::Expired, "no receipt before its time ran out")?;
+        }
+        self.outbox_dirty = true;
+        Ok(())
+    }
+
+    fn greet_some(&mut self) {
+        for _ in 0..GREETED {
+            let Some(account) = self.greet.pop_front() else { return };
+            let Some(contact) = self.book.get(&account) else { continue };
+            let (peer, addresses) = (contact.device, contact.addresses.clone());
+            if !self.links.contains(&peer) && !addresses.is_empty() {
+                self.at_once(Output::Connect { peer, addresses });
+            }
+        }
+        self.timers.set(Reason::Greet, self.now.mono + GREET_PAUSE);
+    }
+
+    fn maintain(&mut self) -> Result<(), Error> {
+        self.forget_expired_invitations();
+        let age = ContactRecord::parse(&self.record)
+            .map_or(RECORD_VALIDITY, |record| self.now.wall.since(record.created()));
+        let rotate = self.prekeys.is_due(self.now.wall);
+        if rotate {
+            self.prekeys.rotate(&mut self.rng, self.now.wall);
+        }
+        if rotate || age > RECORD_VALIDITY / 2 {
+            self.issue_record()?;
+            self.tell_record()?;
+        }
+        let done = self.purge()?;
+        let pause = if done { MAINTENANCE } else { PURGE_PAUSE };
+        self.timers.set(Reason::Maintenance, self.now.mono + pause);
+        Ok(())
+    }
+
+    /// Forgets one page of message ids and one of initial messages; says whether both are through.
+    fn purge(&mut self) -> Result<bool, Error> {
+        let wall = self.now.wall;
+        self.purge.seen = inbox::purge_seen(&mut self.store, self.purge.seen.as_ref(), wall)?;
+        self.purge.replays =
+            handshake::purge_replays(&mut self.store, self.purge.replays.as_ref(), wall)?;
+        Ok(self.purge.seen.is_none() && self.purge.replays.is_none())
+    }
+}

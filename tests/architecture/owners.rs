@@ -1,0 +1,155 @@
+//! Which file may name which foreign crate, and where the generated wire and rest types stop.
+
+use super::token::{begins_path, next_names};
+use super::tree::{Source, Tree, is_at};
+
+/// Rows: crate, the only places that may name it. A place is a module: its file and its folder.
+const CRATES: &[(&str, &[&str])] = &[
+    ("libp2p", &["node/src/network"]),
+    ("libp2p_stream", &["node/src/network"]),
+    ("sled", &["node/src/store"]),
+    ("clap", &["cli/src/lib.rs", "cli/src/args", "cli/src/commands", "simulations/src/main.rs"]),
+    ("clap_complete", &["cli/src/commands"]),
+    ("axum", &["node/src/control", "node/src/http", "cli/src/client"]),
+    ("argon2", &["node/src/keystore"]),
+    ("x25519_dalek", &["protocol/src/crypto"]),
+    ("ed25519_dalek", &["protocol/src/crypto"]),
+    ("libcrux_ml_kem", &["protocol/src/crypto"]),
+    ("tokio", &["node/", "cli/", "tests/"]),
+    ("tracing", &["node/", "cli/"]),
+    ("prometheus_client", &["node/"]),
+];
+
+/// Rows: where generated types may be named outside tests, and why there.
+const GENERATED: &[(&str, &str)] = &[
+    ("proto/", "they are made here"),
+    ("protocol/src/envelope", "packs and unpacks frames"),
+    ("protocol/src/handshake", "`wire::Initial` is its message"),
+    ("protocol/src/identity/certificate", "`wire::Certificate` is its encoding"),
+    ("protocol/src/invitation/link", "`wire::Invitation` is its encoding"),
+    ("node/src/network", "the link codec; `wire` only"),
+];
+
+/// Files of this name translate a noun to its record.
+const RECORD_FILE: &str = "/record.rs";
+
+/// Foreign crates named outside their owner.
+pub(super) fn wrong_crates(tree: &Tree) -> Vec<String> {
+    tree.sources.iter().flat_map(wrong_crates_of).collect()
+}
+
+fn wrong_crates_of(source: &Source) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (at, token) in source.tokens.iter().enumerate() {
+        let row = token.word().and_then(|word| CRATES.iter().find(|(name, _)| *name == word));
+        let Some((name, places)) = row else { continue };
+        let allowed = places.iter().any(|place| is_at(&source.path, place));
+        if !allowed && begins_path(&source.tokens, at) {
+            wrong.push(format!("{} must not name {name}", source.at(token)));
+        }
+    }
+    wrong
+}
+
+/// Generated types named outside [`GENERATED`] and the record files.
+pub(super) fn wrong_generated(tree: &Tree) -> Vec<String> {
+    tree.sources.iter().flat_map(wrong_generated_of).collect()
+}
+
+fn wrong_generated_of(source: &Source) -> Vec<String> {
+    let path = source.path.as_str();
+    let records = path.starts_with("protocol/src/") && path.ends_with(RECORD_FILE);
+    let listed = records || GENERATED.iter().any(|(place, _)| is_at(path, place));
+    let mut wrong = Vec::new();
+    for (at, token) in source.tokens.iter().enumerate() {
+        if token.test || !token.is_word("bitchat_proto") {
+            continue;
+        }
+        // Only the limits are free; an alias of the crate, a glob or `self` would hide the rest.
+        for name in next_names(&source.tokens, at + 3) {
+            let free = matches!(name.as_str(), "limits" | "prost");
+            let wire_only = is_at(path, "node/src/network") && name != "wire";
+            if !free && (!listed || wire_only) {
+                wrong.push(format!("{} must not name bitchat_proto::{name}", source.at(token)));
+            }
+        }
+        if source.tokens.get(at + 1).is_some_and(|next| next.is_word("as") || next.is_mark(';')) {
+            wrong.push(format!("{} must not import bitchat_proto whole", source.at(token)));
+        }
+    }
+    wrong
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tree::planted::tree;
+    use super::*;
+
+    fn crates(path: &str, text: &str) -> Vec<String> {
+        wrong_crates(&tree(&[(path, text)]))
+    }
+
+    fn generated(path: &str, text: &str) -> Vec<String> {
+        wrong_generated(&tree(&[(path, text)]))
+    }
+
+    #[test]
+    fn a_crate_outside_its_owner_is_reported() {
+        for (path, text) in [
+            ("node/src/driver.rs", "use libp2p::PeerId;"),
+            ("node/src/driver.rs", "use {std::fmt, libp2p::PeerId};"),
+            ("node/src/control.rs", "use libp2p_stream as s;"),
+            ("node/src/networking.rs", "fn f() -> ::libp2p::PeerId {}"),
+            ("node/src/home.rs", "fn f() { sled::open(\"x\") }"),
+            ("cli/src/output.rs", "#[derive(clap::Args)] struct A;"),
+            ("protocol/src/ratchet.rs", "use tokio::sync::mpsc;"),
+            ("protocol/src/identity.rs", "use ed25519_dalek::SigningKey;"),
+            ("node/src/store.rs", "#[cfg(test)] mod tests { use libp2p::PeerId; }"),
+        ] {
+            assert_eq!(crates(path, text).len(), 1, "{path}: {text}");
+        }
+    }
+
+    #[test]
+    fn owners_local_names_and_comments_pass() {
+        for (path, text) in [
+            ("node/src/network/swarm.rs", "use libp2p::PeerId;"),
+            ("node/src/store.rs", "use sled::Db;"),
+            ("cli/src/commands/send.rs", "use clap::Args;"),
+            (
+                "node/src/driver.rs",
+                "// libp2p::PeerId\nfn f(sled: u8) { x.sled; crate::a::sled::b(); }",
+            ),
+        ] {
+            assert_eq!(crates(path, text), Vec::<String>::new(), "{path}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_generated_type_outside_the_list_is_reported() {
+        for (path, text) in [
+            ("protocol/src/session.rs", "use bitchat_proto::rest;"),
+            ("protocol/src/session.rs", "use bitchat_proto::{limits::A, wire::Envelope};"),
+            ("protocol/src/engine/frame.rs", "fn f(x: bitchat_proto::wire::Link) {}"),
+            ("protocol/src/outbox.rs", "use bitchat_proto as p;"),
+            ("protocol/src/outbox.rs", "use bitchat_proto::*;"),
+            ("node/src/control.rs", "use bitchat_proto::wire::Link;"),
+            ("node/src/network/codec.rs", "use bitchat_proto::rest::Session;"),
+        ] {
+            assert_eq!(generated(path, text).len(), 1, "{path}: {text}");
+        }
+    }
+
+    #[test]
+    fn listed_places_record_files_and_tests_pass() {
+        for (path, text) in [
+            ("protocol/src/envelope/frame.rs", "use bitchat_proto::wire::Link;"),
+            ("protocol/src/ratchet/record.rs", "use bitchat_proto::rest;"),
+            ("protocol/src/session.rs", "use bitchat_proto::limits::TEXT_BYTES_MAX;"),
+            ("protocol/src/session.rs", "#[cfg(test)] mod tests { use bitchat_proto::wire; }"),
+            ("node/src/network/codec.rs", "use bitchat_proto::{limits, wire};"),
+        ] {
+            assert_eq!(generated(path, text), Vec::<String>::new(), "{path}: {text}");
+        }
+    }
+}
