@@ -166,6 +166,14 @@ fn a_second_daemon_is_refused_while_the_first_one_answers() {
 }
 
 #[test]
+fn a_home_whose_path_no_socket_can_have_is_refused_with_the_way_out() {
+    let ran = bitchat("status").args(["--home", &"x".repeat(120)]).output().unwrap();
+
+    assert_eq!(ran.status.code(), Some(1));
+    assert!(String::from_utf8(ran.stderr).unwrap().contains("choose a shorter `--home DIR`"));
+}
+
+#[test]
 fn a_daemon_that_hangs_up_is_a_network_error() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("bitchat.sock");
