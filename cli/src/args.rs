@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ErrorKind};
-use clap::{Parser, ValueEnum};
+use clap::{CommandFactory, Parser, ValueEnum};
 
 use crate::commands::Verb;
 use crate::error::UserError;
@@ -71,12 +71,10 @@ pub(crate) struct Globals {
     pub(crate) verbose: u8,
 }
 
-/// Form of the log.
+/// Form of the log: for people, or one JSON object a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
-    /// For people
     Pretty,
-    /// One JSON object a line
     Json,
 }
 
@@ -105,20 +103,20 @@ pub(crate) enum Instead {
 }
 
 /// Reads the command line.
-pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Cli, Instead> {
+pub(crate) fn parse(arguments: &[OsString]) -> Result<Cli, Instead> {
     // Looked for by hand, because a command line that clap refuses has no parsed flags.
     let json = arguments.iter().take_while(|word| *word != "--").any(|word| word == "--json");
     Cli::try_parse_from(arguments).map_err(|error| {
         if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
             Instead::Print(error.to_string())
         } else {
-            Instead::Fail { error: from_clap(&error), json }
+            Instead::Fail { error: from_clap(&error, arguments), json }
         }
     })
 }
 
 /// Clap's message as cause and way out.
-fn from_clap(error: &clap::Error) -> UserError {
+fn from_clap(error: &clap::Error, arguments: &[OsString]) -> UserError {
     let text = error.to_string();
     let cause: Vec<&str> = text
         .lines()
@@ -132,7 +130,7 @@ fn from_clap(error: &clap::Error) -> UserError {
     );
     let cause = cause.strip_prefix("error: ").unwrap_or(&cause);
     let cause = if missing { "a command is missing" } else { cause };
-    let see = format!("see `{} --help`", command_path(&text));
+    let see = format!("see `{} --help`", command_path(arguments));
     let hint = match suggestion(error) {
         Some(other) => format!("did you mean `{other}`? {see}"),
         None => see,
@@ -149,17 +147,21 @@ fn suggestion(error: &clap::Error) -> Option<String> {
         .filter(|words| !words.is_empty())
 }
 
-/// `bitchat contact add` out of `Usage: bitchat contact add [OPTIONS] <LINK>`.
-fn command_path(text: &str) -> String {
-    let usage = text.lines().find_map(|line| line.strip_prefix("Usage: ")).unwrap_or("bitchat");
-    let words = usage.split(' ').take_while(|word| !word.starts_with(['[', '<', '-']));
-    words.collect::<Vec<_>>().join(" ")
+/// `bitchat contact add` out of what was typed: clap does not say where a wrong value stood.
+fn command_path(arguments: &[OsString]) -> String {
+    let mut command = Cli::command();
+    let mut path = vec![command.get_name().to_owned()];
+    for word in arguments.iter().skip(1) {
+        if let Some(inner) = command.find_subcommand(word).cloned() {
+            path.push(inner.get_name().to_owned());
+            command = inner;
+        }
+    }
+    path.join(" ")
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn words(line: &str) -> Vec<OsString> {
@@ -174,7 +176,7 @@ mod tests {
     #[test]
     fn global_flags_stand_before_or_after_the_verb() {
         for line in ["bitchat --json --home /h status", "bitchat status --home /h --json"] {
-            let cli = parse(words(line)).unwrap();
+            let cli = parse(&words(line)).unwrap();
             assert!(cli.globals.json);
             assert_eq!(cli.globals.home, Some(PathBuf::from("/h")));
         }
@@ -182,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_mistyped_flag_is_a_usage_error_with_the_nearest_flag() {
-        let Err(Instead::Fail { error, json }) = parse(words("bitchat send bob hi --wiat sent"))
+        let Err(Instead::Fail { error, json }) = parse(&words("bitchat send bob hi --wiat sent"))
         else {
             panic!("accepted");
         };

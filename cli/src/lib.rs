@@ -8,6 +8,7 @@
 //! `args` and `commands` alone know clap; `output` alone prints; `client` alone speaks HTTP.
 //! docs/CLI.md describes what a person types.
 
+use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -48,7 +49,8 @@ pub fn main() -> ExitCode {
 }
 
 fn run() -> ExitCode {
-    match args::parse(std::env::args_os().collect()) {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    match args::parse(&arguments) {
         Ok(cli) => {
             let mut out = Output::new(&cli.globals);
             let result = execute(cli, &mut out);

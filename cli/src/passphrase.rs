@@ -73,9 +73,10 @@ fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// Prompts go to the terminal, wherever stdout and stderr go.
+/// Whether a prompt would be seen. It goes to the terminal itself, so a text may be piped in
+/// meanwhile; but a program that keeps both streams to itself must not be left waiting.
 fn somebody_is_there() -> bool {
-    io::stdin().is_terminal()
+    io::stdin().is_terminal() || io::stderr().is_terminal()
 }
 
 fn prompt(question: &str) -> Result<Secret, UserError> {

@@ -1,9 +1,9 @@
-//! Transcripts: what the program prints for everything that needs no running node.
+//! Transcripts: what a person types and what comes back, errors and help first of all.
 //!
-//! Each `.toml` in `tests/cmd` is one command with its exit code and its output, byte for byte.
+//! After a deliberate change: `TRYCMD=overwrite cargo test -p bitchat-cli --test cmd`, then read
+//! the difference.
 
-/// Runs every transcript.
 #[test]
-fn each_command_prints_what_its_transcript_says() {
-    trycmd::TestCases::new().env("NO_COLOR", "1").case("tests/cmd/*.toml");
+fn every_transcript_is_what_the_program_says() {
+    trycmd::TestCases::new().case("tests/cmd/*.trycmd");
 }

@@ -35,6 +35,7 @@ impl Socket {
         match UnixStream::connect(path).await {
             Ok(_) => Ok(Some(Self { path: path.to_owned() })),
             Err(error) if is_nobody(error.kind()) => Ok(None),
+            Err(error) if error.kind() == ErrorKind::InvalidInput => Err(too_long(path)),
             Err(error) => Err(gone(&reason(&error))),
         }
     }
@@ -74,6 +75,12 @@ async fn exchange(
     let status = answer.status().as_u16();
     let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
     Ok((status, body.map_err(|_| broken())?.to_bytes().to_vec()))
+}
+
+/// The system has 108 bytes for the path of a socket.
+fn too_long(path: &Path) -> UserError {
+    let message = format!("the path {} is too long for a socket", path.display());
+    UserError::usage("path_too_long", message, "choose a shorter `--home DIR`")
 }
 
 fn broken() -> UserError {

@@ -46,6 +46,15 @@ pub(crate) struct Chat {
     timeout: Span,
 }
 
+/// Why a chat ended.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    /// No more input; what had to leave has left, or its time is up.
+    Input,
+    /// The user wants no more of it and does not wait.
+    Interrupt,
+}
+
 /// A chat under way.
 struct Session<'a> {
     client: &'a Client,
@@ -53,6 +62,7 @@ struct Session<'a> {
     who: String,
     account: String,
     reader: String,
+    /// What is not delivered yet, and what failed.
     sent: Vec<Sent>,
 }
 
@@ -73,7 +83,9 @@ impl Chat {
         };
         let result = session.talk(&mut incoming, self.timeout).await;
         listener.abort();
-        result?;
+        if matches!(result?, End::Interrupt) {
+            return Ok(());
+        }
         let wait = Wait { state: State::Sent, timeout: self.timeout };
         session.sent.iter().try_for_each(|sent| Ok(outcome(&sent.delivery, wait, client)?))
     }
@@ -84,14 +96,14 @@ impl Session<'_> {
         &mut self,
         incoming: &mut mpsc::Receiver<Result<Vec<Message>, UserError>>,
         patience: Span,
-    ) -> Result<(), Stop> {
+    ) -> Result<End, Stop> {
         let mut typed = typed::lines();
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut deadline: Option<Instant> = None;
         loop {
             if deadline.is_some() && self.sent.iter().all(Sent::has_left) {
-                return Ok(());
+                return Ok(End::Input);
             }
             tokio::select! {
                 line = typed.recv(), if deadline.is_none() => match line {
@@ -100,8 +112,8 @@ impl Session<'_> {
                 },
                 Some(page) = incoming.recv() => self.hear(&page?).await?,
                 _ = look.tick() => self.look().await?,
-                () = at(deadline) => return Ok(()),
-                _ = tokio::signal::ctrl_c() => return Ok(()),
+                () = at(deadline) => return Ok(End::Input),
+                _ = tokio::signal::ctrl_c() => return Ok(End::Interrupt),
             }
         }
     }
@@ -139,6 +151,7 @@ impl Session<'_> {
                 sent.show(self.out)?;
             }
         }
+        self.sent.retain(|sent| !sent.has_arrived());
         self.out.flush()
     }
 }

@@ -116,7 +116,7 @@ fn ready_object(status: &Status, socket: &Path) -> serde_json::Value {
 }
 
 /// Ends when SIGINT or SIGTERM has come `times` times.
-fn stop_signal(times: u8) -> Result<impl Future<Output = ()>, UserError> {
+pub(super) fn stop_signal(times: u8) -> Result<impl Future<Output = ()>, UserError> {
     let listen = |kind: SignalKind| {
         signal(kind).map_err(|error: io::Error| UserError::io("cannot wait for signals", &error))
     };

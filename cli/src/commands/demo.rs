@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::args::{Span, State};
 use crate::client::Wait;
+use crate::commands::daemon::stop_signal;
 use crate::commands::send::{outcome, reaches};
 use crate::error::{Stop, UserError};
 use crate::output::{self, Output, Text, mark};
@@ -31,24 +32,31 @@ const DELIVERY_MAX: Duration = Duration::from_secs(15);
 /// How often a message under way is looked at: states pass within milliseconds.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
+/// The states that a message passes on a direct way.
+const LADDER: [State; 3] = [State::Queued, State::Sent, State::Delivered];
+
 /// Start two throw-away nodes on this machine and send a message each way
 #[derive(Debug, clap::Args)]
 pub(crate) struct Demo {}
 
-/// A state of a message and when it was seen first.
-struct Rung {
-    state: String,
-    after: Duration,
+/// When a message was seen in a state.
+#[derive(Clone, Copy)]
+enum Seen {
+    /// It had just got there.
+    Then(Duration),
+    /// It was in a later state already: it passed this one between two looks.
+    By(Duration),
 }
 
 impl Demo {
     pub(crate) async fn run(self, out: &mut Output) -> Result<(), Stop> {
         let scratch = Scratch::create()?;
         let show = show(&scratch, out);
+        let told_to_stop = stop_signal(1)?;
         // Dropping the nodes on the way out stops them; then the directory goes.
         tokio::select! {
             result = show => result,
-            _ = tokio::signal::ctrl_c() => Ok(()),
+            () = told_to_stop => Ok(()),
         }
     }
 }
@@ -104,26 +112,41 @@ async fn deliver(from: &DemoNode, to: &str, text: &str, out: &mut Output) -> Res
     let wait = Wait { state: State::Delivered, timeout: Span::seconds(DELIVERY_MAX.as_secs()) };
     let queued = Wait { state: State::Queued, ..wait };
     let mut delivery = from.client.send(to, text, queued, None).await?;
-    rung(out, &Rung { state: delivery.state.clone(), after: started.elapsed() })?;
+    let mut shown = show_progress(out, None, &delivery.state, started.elapsed())?;
     while !reaches(&delivery.state, wait.state) && started.elapsed() < DELIVERY_MAX {
+        outcome(&delivery, queued, &from.client)?;
         sleep(LOOK_EVERY).await;
-        let now = from.client.delivery(&delivery.id).await?;
-        if now.state != delivery.state {
-            rung(out, &Rung { state: now.state.clone(), after: started.elapsed() })?;
-        }
-        delivery = now;
-        if let Err(error) = outcome(&delivery, queued, &from.client) {
-            return Err(error.into());
-        }
+        delivery = from.client.delivery(&delivery.id).await?;
+        shown = show_progress(out, shown, &delivery.state, started.elapsed())?;
     }
     Ok(outcome(&delivery, wait, &from.client)?)
 }
 
-fn rung(out: &mut Output, rung: &Rung) -> Result<(), Stop> {
-    let millis = rung.after.as_secs_f64() * 1_000.0;
-    let body = json!({ "state": rung.state, "after_ms": millis });
-    out.answer(&body, |paint| {
-        format!("  {:<3} {:<10} after {millis:>7.1} ms", mark(&rung.state, paint), rung.state)
+/// Prints the rungs between the last one shown and the present one; returns the last one shown.
+fn show_progress(
+    out: &mut Output,
+    shown: Option<State>,
+    state: &str,
+    after: Duration,
+) -> Result<Option<State>, Stop> {
+    let mut last = shown;
+    for rung in LADDER.into_iter().filter(|rung| shown < Some(*rung) && reaches(state, *rung)) {
+        let here = rung.as_str() == state;
+        show_rung(out, rung, if here { Seen::Then(after) } else { Seen::By(after) })?;
+        last = Some(rung);
+    }
+    Ok(last)
+}
+
+fn show_rung(out: &mut Output, rung: State, seen: Seen) -> Result<(), Stop> {
+    let (word, after) = match seen {
+        Seen::Then(after) => ("after", after),
+        Seen::By(after) => ("within", after),
+    };
+    let millis = after.as_secs_f64() * 1_000.0;
+    out.answer(&json!({ "state": rung.as_str(), "after_ms": after.as_millis() }), |paint| {
+        let mark = mark(rung.as_str(), paint);
+        format!("  {mark:<3} {:<10} {word:<6} {millis:>7.1} ms", rung.as_str())
     })?;
     out.flush()
 }

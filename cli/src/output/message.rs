@@ -53,7 +53,8 @@ pub(crate) fn delivery(delivery: &Delivery, paint: Paint) -> String {
         "read" | "expired" | "undeliverable" | "rejected" => String::new(),
         other => format!(" {}", sanitise::line(other)),
     };
-    format!("{mark}{word}  {}  to {}{evidence}", delivery.id, sanitise::name(&delivery.to))
+    let id = sanitise::line(&delivery.id);
+    format!("{mark}{word}  {id}  to {}{evidence}", sanitise::name(&delivery.to))
 }
 
 /// The mark of a state of delivery.

@@ -50,7 +50,12 @@ impl Sent {
 
     /// Whether no other mark is to come.
     pub(super) fn is_settled(&self) -> bool {
-        reaches(&self.delivery.state, State::Delivered) || self.has_failed()
+        self.has_arrived() || self.has_failed()
+    }
+
+    /// Whether the contact's device has it.
+    pub(super) fn has_arrived(&self) -> bool {
+        reaches(&self.delivery.state, State::Delivered)
     }
 
     fn has_failed(&self) -> bool {

@@ -9,7 +9,7 @@ use bitchat_proto::limits::LINK_CHARS_MAX;
 use super::person;
 use crate::client::Client;
 use crate::error::{Stop, UserError};
-use crate::output::Output;
+use crate::output::{Output, Paint};
 
 /// Add the person behind an invitation link
 #[derive(Debug, clap::Args)]
@@ -27,7 +27,7 @@ impl Add {
         let contact = client.add(link.trim(), self.name.as_deref()).await?;
         let known = contact.known == Some(true);
         if known {
-            let message = format!("{} was a contact already", person(&contact, out.paint()));
+            let message = format!("{} was a contact already", person(&contact, Paint::default()));
             let hint = "nothing to do, unless you expected somebody else: compare the fingerprint";
             out.warn("known_contact", &message, hint);
         }
