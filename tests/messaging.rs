@@ -95,6 +95,17 @@ fn a_contact_that_moved_to_another_port_is_found_again() {
     assert_eq!(sent.code, 0, "{sent:?}");
 }
 
+/// The greeting that founds the contact at the inviter is nobody's message.
+#[test]
+fn a_contact_that_was_only_added_leaves_nothing_in_the_queue() {
+    let stage = Stage::new();
+    let (alice, bob) = (stage.profile("alice"), stage.profile("bob"));
+    bob.add(&alice);
+
+    assert!(bob.json(&["queue", "list"]).is_empty());
+    assert_eq!(bob.json(&["status"])[0]["outbox"]["rows"], 0);
+}
+
 #[test]
 fn a_message_from_somebody_who_was_removed_is_rejected_visibly() {
     let stage = Stage::new();

@@ -228,7 +228,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         if !std::mem::take(&mut self.outbox_dirty) {
             return;
         }
-        let (rows, oldest) = (self.outbox.len(), self.outbox.oldest());
+        let (rows, oldest) = (self.outbox.shown(), self.outbox.oldest());
         self.fact(Fact::Outbox { rows, oldest_ms: oldest.map(|at| at.0) });
         match self.outbox.first_expiry() {
             Some((at, _)) => {

@@ -42,6 +42,8 @@ pub struct Outbox {
     queues: BTreeMap<AccountId, Queue>,
     places: BTreeMap<MessageId, Place>,
     expiries: BTreeSet<(UnixMillis, AccountId, u64)>,
+    /// Rows that no user wrote.
+    hidden: usize,
 }
 
 impl Outbox {
@@ -77,7 +79,9 @@ impl Outbox {
     pub fn insert(&mut self, (account, sequence): Place, row: &OutboxRow) {
         self.places.insert(row.message, (account, sequence));
         self.expiries.insert((row.expires, account, sequence));
-        self.queues.entry(account).or_default().insert(sequence, Entry::of(row));
+        let entry = Entry::of(row);
+        self.hidden = self.hidden.saturating_add(usize::from(!entry.is_shown));
+        self.queues.entry(account).or_default().insert(sequence, entry);
     }
 
     /// Forgets a row; the caller deletes it from the store.
@@ -87,6 +91,7 @@ impl Outbox {
         if queue.is_empty() {
             self.queues.remove(&account);
         }
+        self.hidden = self.hidden.saturating_sub(usize::from(!entry.is_shown));
         self.places.remove(&entry.message);
         self.expiries.remove(&(entry.expires, account, sequence));
         Some(entry)
@@ -130,6 +135,12 @@ impl Outbox {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()
+    }
+
+    /// Rows that hold a message of the user's.
+    #[must_use]
+    pub fn shown(&self) -> u64 {
+        u64::try_from(self.places.len().saturating_sub(self.hidden)).unwrap_or(u64::MAX)
     }
 
     /// When the oldest row was queued.

@@ -86,6 +86,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             .outbox
             .queues()
             .flat_map(|(account, queue)| queue.entries().map(move |(_, entry)| (account, entry)))
+            .filter(|(_, entry)| entry.is_shown)
             .map(|(account, entry)| QueueView {
                 id: entry.message,
                 to: self.name_of(account),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::OutboxRow;
+use crate::envelope::{Body, Content};
 use crate::id::{MessageId, SendToken, SessionId};
 use crate::time::{Moment, UnixMillis};
 
@@ -45,6 +46,8 @@ pub struct Entry {
     pub was_accepted: bool,
     /// Bytes of its content.
     pub bytes: usize,
+    /// Whether the user wrote it; a greeting is nobody's message.
+    pub is_shown: bool,
 }
 
 impl Entry {
@@ -59,6 +62,10 @@ impl Entry {
             token: None,
             was_accepted: false,
             bytes: row.content.len(),
+            is_shown: !matches!(
+                Content::decode(&row.content),
+                Ok(Content { body: Body::Hello, .. })
+            ),
         }
     }
 }
