@@ -53,6 +53,12 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             }
             self.hand_over((account, sequence), device)?;
         }
+        // Whatever else set the deadline: what is paused goes on when its pause ends.
+        if let Some(until) = self.outbox.queue(&account).and_then(|queue| queue.paused_until)
+            && self.now.mono < until
+        {
+            self.timers.set_if_none(Reason::Retry(account), until);
+        }
         Ok(())
     }
 
