@@ -93,14 +93,14 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             self.set_delivery(message, DeliveryState::Sent, "accepted by the recipient's node")?;
         }
         let before = self.store.open_writes();
-        self.drain(account)?;
+        let drained = self.drain(account);
         if self.store.open_writes() == before && !self.sessions.is_dirty() {
             self.seal_soon();
         } else {
             self.seal_now = true;
         }
         self.await_receipts(account);
-        Ok(())
+        drained
     }
 
     pub(super) fn send_failed(&mut self, token: SendToken) -> Result<(), Error> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rand_core::CryptoRng;
 
+use super::timeout::FAILED_PAUSE;
 use super::timer::Reason;
 use super::{Engine, Fact, Output};
 use crate::envelope::{Content, Envelope, Frame, Introduction};
@@ -35,8 +36,17 @@ const RECORD_WAIT: Duration = Duration::from_secs(10);
 const REPEATED: usize = 64;
 
 impl<S: Store, R: CryptoRng> Engine<S, R> {
-    /// Hands over what may leave to a contact, or sees to it that a link comes about.
+    /// Hands over what may leave to a contact, or sees to it that a link comes about. What fails is
+    /// tried again.
     pub(super) fn drain(&mut self, account: AccountId) -> Result<(), Error> {
+        let done = self.drain_now(account);
+        if done.is_err() {
+            self.timers.set_if_none(Reason::Retry(account), self.now.mono + FAILED_PAUSE);
+        }
+        done
+    }
+
+    fn drain_now(&mut self, account: AccountId) -> Result<(), Error> {
         let Some(contact) = self.book.get(&account) else {
             return Ok(());
         };

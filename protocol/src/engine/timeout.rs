@@ -29,6 +29,9 @@ const PURGE_PAUSE: Duration = Duration::from_secs(1);
 const GREETED: usize = 8;
 const GREET_PAUSE: Duration = Duration::from_millis(250);
 
+/// Before what a deadline was for is tried again if it failed.
+pub(super) const FAILED_PAUSE: Duration = Duration::from_secs(10);
+
 /// Deadlines handled at a time.
 const DEADLINES: usize = 256;
 
@@ -50,6 +53,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 Reason::Seal => Ok(()),
                 Reason::Maintenance => self.maintain(),
             };
+            if done.is_err() {
+                self.timers.set_if_none(reason, self.now.mono + FAILED_PAUSE);
+            }
             result = result.and(done);
         }
         result
@@ -64,7 +70,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             let message = message.ok_or(Error::Bug("outbox index"))?;
             self.finish(message, DeliveryState::Expired, "no receipt before its time ran out")?;
         }
-        self.outbox_dirty = true;
+        // By the wall clock it may have been too early: then nothing is written, nothing else arms it.
+        self.set_expiry_timer();
         Ok(())
     }
 
