@@ -5,10 +5,19 @@ mod bench;
 
 use std::time::Duration;
 
-use bitchat_protocol::engine::{Command, Input, Reply, Who};
-use bitchat_protocol::time::Now;
+use bitchat_protocol::engine::{Command, CommandError, Input, Reply, Who};
+use bitchat_protocol::envelope::{Body, Content, Envelope, Frame, Introduction};
+use bitchat_protocol::handshake;
+use bitchat_protocol::id::{InvitationToken, MessageId};
+use bitchat_protocol::invitation::{ContactRecord, Invitation, Target};
+use bitchat_protocol::prekey::Prekeys;
+use bitchat_protocol::session::{Peer, Session};
+use bitchat_protocol::store::Table;
+use bitchat_protocol::time::{Now, UnixMillis};
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
 
-use bench::{exchange, pair};
+use bench::{START, exchange, identity, pair};
 
 /// Frames that failed one after another: the first sets the deadline, the last the pause.
 #[test]
@@ -63,4 +72,75 @@ fn a_message_expires_although_its_deadline_came_before_its_time() {
     }
 
     assert_eq!(alice.queued(), 0);
+}
+
+/// A stranger can make accounts without end.
+#[test]
+fn a_stranger_without_an_invitation_leaves_nothing_on_the_disk() {
+    let (mut alice, _) = pair();
+    let record = record_behind(&alice.invitation(false).0);
+    let before = alice.disk.count(Table::Conversation);
+
+    for seed in 100..103 {
+        let (device, frame) = hello_of_a_stranger(seed, &record);
+        alice.feed(Input::Frame { peer: device, number: 1, bytes: frame });
+        alice.flush();
+    }
+
+    assert_eq!(alice.refusals, 3);
+    assert_eq!(alice.disk.count(Table::Conversation), before);
+}
+
+/// A short invitation proves nothing about the device that it names.
+#[test]
+fn an_invitation_cannot_claim_the_device_of_another_contact() {
+    let (mut alice, mut bob) = pair();
+    let account = identity(9).account();
+    let target = Target::Short { account, device: bob.device, addresses: Vec::new() };
+    let (token, nickname) = (InvitationToken([1; 16]), "mallory".to_owned());
+    let link = Invitation { token, expires: None, nickname, target }.to_link();
+
+    let added = alice.ask(Command::AddContact { link, name: None });
+
+    assert!(matches!(added, Err(CommandError::BadLink(_))), "{added:?}");
+    alice.send("bob").expect("queued");
+    exchange(&mut alice, &mut bob);
+    assert_eq!(alice.queued(), 0, "the receipt of bob's device counts for bob");
+}
+
+fn record_behind(link: &str) -> ContactRecord {
+    match Invitation::parse_link(link).expect("a link").target {
+        Target::Record(bytes) => ContactRecord::verify(&bytes, START.wall).expect("a record"),
+        Target::Short { .. } => panic!("a long link"),
+    }
+}
+
+/// A well-formed first message of somebody whom nobody invited.
+fn hello_of_a_stranger(
+    seed: u64,
+    record: &ContactRecord,
+) -> (bitchat_protocol::id::DeviceId, Vec<u8>) {
+    let mut rng = ChaCha20Rng::seed_from_u64(seed);
+    let identity = identity(seed);
+    let mut prekeys = Prekeys::generate(&mut rng, START.wall);
+    let own = ContactRecord::issue(&identity, &mut prekeys, &[], START.wall).expect("a record");
+    let initiated = handshake::initiate(&identity, record, &mut rng).expect("keys");
+    let certificate = record.certificate();
+    let peer = Peer { account: certificate.account(), device: certificate.device() };
+    let mut session = Session::initiated(initiated, peer, START.wall, &mut rng).expect("a session");
+    let introduction = Introduction { token: None, nickname: "x".to_owned(), record: own };
+    let content = Content {
+        lamport: 0,
+        sequence: 0,
+        parents: Vec::new(),
+        sent: UnixMillis(0),
+        introduction: Some(introduction),
+        body: Body::Hello,
+    };
+    let message = MessageId([7; 16]);
+    let sealed =
+        session.seal(message, &content.encode(), START.wall, &mut rng).expect("a ciphertext");
+    let initial = session.initial().cloned();
+    let frame = Frame::Envelope(Envelope { session: session.id(), message, initial, sealed });
+    (identity.device().id(), frame.encode())
 }

@@ -30,6 +30,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         if let Some(known) = self.book.get(&contact.account).cloned() {
             return self.invited_again(known, contact, name);
         }
+        self.check_device(contact.account, contact.device)?;
         if self.book.len() >= CONTACTS_MAX {
             return Err(CommandError::OutOfRange("10,000 contacts are the limit"));
         }
