@@ -17,7 +17,7 @@ use bitchat_protocol::time::{Now, UnixMillis};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use bench::{START, exchange, identity, pair};
+use bench::{Bench, START, exchange, identity, link, pair};
 
 /// Frames that failed one after another: the first sets the deadline, the last the pause.
 #[test]
@@ -143,4 +143,54 @@ fn hello_of_a_stranger(
     let initial = session.initial().cloned();
     let frame = Frame::Envelope(Envelope { session: session.id(), message, initial, sealed });
     (identity.device().id(), frame.encode())
+}
+
+/// Bob's receipt of Alice's hello is lost with the link; then he follows her invitation, too.
+#[test]
+fn who_adds_one_that_added_him_while_the_link_breaks_still_gets_through() {
+    for seed in 0..12 {
+        let (mut alice, mut bob) = (Bench::new("alice", 50 + seed), Bench::new("bob", 80 + seed));
+        let (from_alice, from_bob) = (alice.invitation(true).0, bob.invitation(true).0);
+        alice.ask(Command::AddContact { link: from_bob, name: None }).expect("added");
+        alice.feed(Input::Connected { peer: bob.device });
+        bob.feed(Input::Connected { peer: alice.device });
+        alice.flush();
+        let (_, _, hello) = alice.sends.pop_front().expect("a hello");
+        bob.feed(Input::Frame { peer: alice.device, number: 1, bytes: hello });
+        bob.flush();
+        bob.sends.clear();
+        alice.feed(Input::Disconnected { peer: bob.device });
+        bob.feed(Input::Disconnected { peer: alice.device });
+
+        bob.ask(Command::AddContact { link: from_alice, name: None }).expect("added");
+        link(&mut alice, &mut bob);
+        alice.send("bob").expect("queued");
+        bob.send("alice").expect("queued");
+        for _ in 0..60 {
+            exchange(&mut alice, &mut bob);
+            alice.pass(Duration::from_secs(1));
+            bob.pass(Duration::from_secs(1));
+        }
+
+        assert_eq!((alice.queued(), bob.queued()), (0, 0), "seed {seed}");
+    }
+}
+
+/// Two tables of different length end at different rounds.
+#[test]
+fn maintenance_looks_at_each_old_id_once_an_hour() {
+    let mut alice = Bench::new("alice", 1);
+    for (table, rows) in [(Table::Seen, 3_500_u32), (Table::Replay, 2_500)] {
+        alice.fill(table, rows);
+    }
+
+    let mut rounds = 0;
+    for _ in 0..3_000 {
+        alice.now.mono = alice.now.mono + Duration::from_secs(1);
+        let due = alice.engine.poll_timeout().is_some_and(|(at, _)| at <= alice.now.mono);
+        rounds += u32::from(due);
+        alice.keep_deadlines();
+    }
+
+    assert!(rounds < 12, "{rounds} rounds of maintenance in less than an hour");
 }

@@ -100,9 +100,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             contact.name = name;
         }
         let view = self.contact_view(&contact, true);
-        // The inviter may have removed us: only a new session shows it the token.
-        self.sessions.forget(contact.device, &mut self.store)?;
+        let device = contact.device;
         self.save_contact(contact);
+        self.renew_session(account, device)?;
         self.hello(account)?;
         Ok(view)
     }

@@ -138,6 +138,25 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         if let Some(session) = self.sessions.preferred(device, &self.store)? {
             return Ok(session);
         }
+        self.start_session(account, device)
+    }
+
+    /// Starts a session with a contact that may have forgotten us: only a new one shows it our token.
+    /// The old ones stay for what it has under way on them, unless nothing new can be started yet.
+    pub(super) fn renew_session(
+        &mut self,
+        account: AccountId,
+        device: DeviceId,
+    ) -> Result<(), Error> {
+        match self.start_session(account, device) {
+            Ok(session) => self.encrypt_again(account, session),
+            Err(Error::Stale(_)) => self.sessions.forget(device, &mut self.store)?,
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn start_session(&mut self, account: AccountId, device: DeviceId) -> Result<SessionId, Error> {
         let contact = self.book.get(&account).ok_or(Error::Stranger)?;
         let record = contact.record.as_deref().ok_or(Error::Stale("contact record"))?;
         let record = ContactRecord::verify(record, self.now.wall)?;

@@ -3,13 +3,15 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use bitchat_proto::prost::Message as _;
+use bitchat_proto::rest;
 use bitchat_protocol::crypto::Secret;
 use bitchat_protocol::engine::{
     Command, CommandError, CommandId, Engine, Event, Input, Output, Reply, SendToken, Setup, Who,
 };
 use bitchat_protocol::id::DeviceId;
 use bitchat_protocol::identity::{Account, Device, Identity, Phrase};
-use bitchat_protocol::store::Batch;
+use bitchat_protocol::store::{Batch, Key, Overlay, Table};
 use bitchat_protocol::time::{Moment, Now, UnixMillis};
 use bitchat_simulations::Disk;
 use rand_chacha::ChaCha20Rng;
@@ -119,6 +121,24 @@ impl Bench {
             Ok(Reply::Queue(rows)) => rows.len(),
             other => panic!("{other:?}"),
         }
+    }
+
+    /// Puts fresh rows with a time into a table, past the engine.
+    pub(crate) fn fill(&mut self, table: Table, rows: u32) {
+        let mut overlay = Overlay::new(Disk::default());
+        for number in 0..rows {
+            let (device, message) =
+                (vec![0; 32], [vec![0; 12], number.to_be_bytes().to_vec()].concat());
+            let (at_ms, hash) = (self.now.wall.0, message.clone());
+            let value = match table {
+                Table::Seen => {
+                    rest::Seen { device, message, digest: Vec::new(), at_ms }.encode_to_vec()
+                }
+                _ => rest::Replay { at_ms, hash: hash.clone() }.encode_to_vec(),
+            };
+            overlay.put(Key::of(table, &hash), value);
+        }
+        let _ = self.disk.commit(&overlay.seal().expect("rows"));
     }
 
     /// Time passes on both clocks; every deadline is kept.
