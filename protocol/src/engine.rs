@@ -151,7 +151,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         if let Some(output) = self.commit.poll() {
             return Some(output);
         }
-        if self.store.in_flight() > 0 || !self.seal_now || !self.has_writes() {
+        // A driver that may feed nothing more cannot bring the deadline that seals.
+        let seals = self.seal_now || self.is_full();
+        if self.store.in_flight() > 0 || !seals || !self.has_writes() {
             return None;
         }
         self.seal_now = false;
@@ -160,7 +162,11 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         self.report_outbox();
         self.sessions.write(&mut self.store);
         self.conversations.write(&mut self.store);
-        self.store.seal().map(Output::Persist).or_else(|| self.commit.poll())
+        let Some(batch) = self.store.seal() else {
+            self.commit.nothing_written(self.store.last_sealed());
+            return self.commit.poll();
+        };
+        Some(Output::Persist(batch))
     }
 
     /// When to call with `Input::Timeout`, and why.
@@ -230,6 +236,10 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         }
         let (rows, oldest) = (self.outbox.shown(), self.outbox.oldest());
         self.fact(Fact::Outbox { rows, oldest_ms: oldest.map(|at| at.0) });
+        self.set_expiry_timer();
+    }
+
+    fn set_expiry_timer(&mut self) {
         match self.outbox.first_expiry() {
             Some((at, _)) => {
                 let wait = at.since(self.now.wall);

@@ -56,13 +56,6 @@ impl Book {
         self.devices.get(device).and_then(|account| self.contacts.get(account))
     }
 
-    /// Whether a contact other than `account` has this device. A device has one account: another
-    /// that claims it would be taken for its owner.
-    #[must_use]
-    pub fn is_claimed(&self, device: &DeviceId, account: &AccountId) -> bool {
-        self.devices.get(device).is_some_and(|owner| owner != account)
-    }
-
     /// Every contact, by account.
     pub fn iter(&self) -> impl Iterator<Item = &Contact> {
         self.contacts.values()

@@ -47,9 +47,10 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         )?;
         let introduction = Content::decode(&opened.plaintext)?.introduction;
         let introduction = introduction.ok_or(Malformed("initial message without introduction"))?;
-        self.conversations.edit(certificate.account(), &self.store)?;
+        let record = self.check_introduction(&certificate, &introduction)?;
+        self.conversations.load(certificate.account(), &self.store)?;
         self.sessions.preferred(peer, &self.store)?;
-        self.introduce(&certificate, &introduction)?;
+        self.introduce(&certificate, &introduction, &record)?;
 
         handshake::remember_replay(&mut self.store, &replay, self.now.wall);
         session.write_skipped(opened.changes, &mut self.store, self.now.wall);
@@ -61,35 +62,57 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         Ok((account, opened.plaintext))
     }
 
-    /// Checks that the sender is a contact or invited, and learns its record.
-    fn introduce(
-        &mut self,
+    /// Checks that the sender is a contact or invited. Leaves no trace: anybody may ask.
+    fn check_introduction(
+        &self,
         certificate: &Certificate,
         introduction: &Introduction,
-    ) -> Result<(), Error> {
+    ) -> Result<ContactRecord, Error> {
         let record = ContactRecord::verify(&introduction.record, self.now.wall)?;
         if record.certificate() != certificate {
             return Err(Error::NotAuthentic("introduction of somebody else"));
         }
         let account = certificate.account();
-        if self.book.is_claimed(&certificate.device(), &account) {
-            return Err(Error::NotAuthentic("device of another contact"));
-        }
-        if self.book.get(&account).is_some() {
-            self.change_device(account, certificate)?;
-        } else {
-            let token = introduction
-                .token
-                .filter(|token| self.is_invited(*token))
-                .ok_or(Error::Stranger)?;
+        self.check_device(account, certificate.device())?;
+        if self.book.get(&account).is_none() {
+            if !introduction.token.is_some_and(|token| self.is_invited(token)) {
+                return Err(Error::Stranger);
+            }
             if self.book.len() >= CONTACTS_MAX {
                 return Err(Error::Busy("contacts"));
             }
-            self.used_invitation(token);
+        }
+        Ok(record)
+    }
+
+    /// A device speaks for one account: whoever claims another's would get its messages and receipts.
+    pub(super) fn check_device(&self, account: AccountId, device: DeviceId) -> Result<(), Error> {
+        match self.book.of_device(&device) {
+            Some(other) if other.account != account => {
+                Err(Error::NotAuthentic("device of another contact"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes a checked sender into the book, and learns its record.
+    fn introduce(
+        &mut self,
+        certificate: &Certificate,
+        introduction: &Introduction,
+        record: &ContactRecord,
+    ) -> Result<(), Error> {
+        let account = certificate.account();
+        if self.book.get(&account).is_some() {
+            self.change_device(account, certificate)?;
+        } else {
+            if let Some(token) = introduction.token {
+                self.used_invitation(token);
+            }
             let contact = self.new_contact(certificate, &introduction.nickname);
             self.save_contact(contact);
         }
-        self.learn_record(account, &record, introduction.record.clone())
+        self.learn_record(account, record, introduction.record.clone())
     }
 
     fn new_contact(&self, certificate: &Certificate, nickname: &str) -> Contact {
@@ -145,10 +168,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             return Err(Error::Stranger);
         };
         let device = record.certificate().device();
+        self.check_device(account, device)?;
         let old = known.record.as_deref().map(ContactRecord::parse).transpose()?;
-        if self.book.is_claimed(&device, &account) {
-            return Err(Error::NotAuthentic("device of another contact"));
-        }
         let newer = match &old {
             Some(old) => record.supersedes(old),
             None => device == known.device && record.certificate().generation() >= known.generation,

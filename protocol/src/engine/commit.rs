@@ -36,6 +36,13 @@ impl Commit {
         self.durable = self.durable.max(batch);
     }
 
+    /// What was to be written after this batch came to nothing: what waits for more need not.
+    pub(super) fn nothing_written(&mut self, last: BatchId) {
+        for (batch, _) in &mut self.waiting {
+            *batch = last.min(*batch);
+        }
+    }
+
     /// The next output that may leave.
     pub(super) fn poll(&mut self) -> Option<Output> {
         if let Some(output) = self.free.pop_front() {

@@ -93,14 +93,14 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             self.set_delivery(message, DeliveryState::Sent, "accepted by the recipient's node")?;
         }
         let before = self.store.open_writes();
-        self.drain(account)?;
+        let drained = self.drain(account);
         if self.store.open_writes() == before && !self.sessions.is_dirty() {
             self.seal_soon();
         } else {
             self.seal_now = true;
         }
         self.await_receipts(account);
-        Ok(())
+        drained
     }
 
     pub(super) fn send_failed(&mut self, token: SendToken) -> Result<(), Error> {
@@ -109,7 +109,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         };
         if let Some(queue) = self.outbox.queue_mut(&account) {
             queue.failed(sequence, token);
-            queue.paused_until = Some(self.now.mono + FULL_PAUSE);
+            queue.pause(self.now.mono + FULL_PAUSE);
             self.timers.set_if_none(Reason::Retry(account), self.now.mono + FULL_PAUSE);
         }
         Ok(())
@@ -138,9 +138,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             }
             Code::Busy | Code::Internal => {
                 let pause = retry_after.clamp(BUSY_PAUSE, BUSY_PAUSE_MAX);
-                queue.paused_until = Some(self.now.mono + pause);
+                queue.pause(self.now.mono + pause);
                 queue.repeat(sequence);
-                self.timers.set(Reason::Retry(account), self.now.mono + pause);
+                self.timers.set_if_none(Reason::Retry(account), self.now.mono + pause);
             }
             // It could not be opened there. The row stays; it is sent again when its receipt is overdue.
             Code::Rejected => {}

@@ -27,9 +27,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         if contact.account == self.identity.account() {
             return Err(CommandError::OwnLink);
         }
-        if self.book.is_claimed(&contact.device, &contact.account) {
-            return Err(CommandError::BadLink("it names the device of another contact"));
-        }
+        self.check_device(contact.account, contact.device)?;
         if let Some(known) = self.book.get(&contact.account).cloned() {
             return self.invited_again(known, contact, name);
         }
@@ -102,9 +100,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             contact.name = name;
         }
         let view = self.contact_view(&contact, true);
-        // The inviter may have removed us: only a new session shows it the token.
-        self.sessions.forget(contact.device, &mut self.store)?;
+        let device = contact.device;
         self.save_contact(contact);
+        self.renew_session(account, device)?;
         self.hello(account)?;
         Ok(view)
     }

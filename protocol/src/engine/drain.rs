@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rand_core::CryptoRng;
 
+use super::timeout::FAILED_PAUSE;
 use super::timer::Reason;
 use super::{Engine, Fact, Output};
 use crate::envelope::{Content, Envelope, Frame, Introduction};
@@ -35,8 +36,17 @@ const RECORD_WAIT: Duration = Duration::from_secs(10);
 const REPEATED: usize = 64;
 
 impl<S: Store, R: CryptoRng> Engine<S, R> {
-    /// Hands over what may leave to a contact, or sees to it that a link comes about.
+    /// Hands over what may leave to a contact, or sees to it that a link comes about. What fails is
+    /// tried again.
     pub(super) fn drain(&mut self, account: AccountId) -> Result<(), Error> {
+        let done = self.drain_now(account);
+        if done.is_err() {
+            self.timers.set_if_none(Reason::Retry(account), self.now.mono + FAILED_PAUSE);
+        }
+        done
+    }
+
+    fn drain_now(&mut self, account: AccountId) -> Result<(), Error> {
         let Some(contact) = self.book.get(&account) else {
             return Ok(());
         };
@@ -52,6 +62,12 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 return self.ask_for_record(account, device);
             }
             self.hand_over((account, sequence), device)?;
+        }
+        // Whatever else set the deadline: what is paused goes on when its pause ends.
+        if let Some(until) = self.outbox.queue(&account).and_then(|queue| queue.paused_until)
+            && self.now.mono < until
+        {
+            self.timers.set_if_none(Reason::Retry(account), until);
         }
         Ok(())
     }
@@ -122,6 +138,25 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         if let Some(session) = self.sessions.preferred(device, &self.store)? {
             return Ok(session);
         }
+        self.start_session(account, device)
+    }
+
+    /// Starts a session with a contact that may have forgotten us: only a new one shows it our token.
+    /// The old ones stay for what it has under way on them, unless nothing new can be started yet.
+    pub(super) fn renew_session(
+        &mut self,
+        account: AccountId,
+        device: DeviceId,
+    ) -> Result<(), Error> {
+        match self.start_session(account, device) {
+            Ok(session) => self.encrypt_again(account, session),
+            Err(Error::Stale(_)) => self.sessions.forget(device, &mut self.store)?,
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn start_session(&mut self, account: AccountId, device: DeviceId) -> Result<SessionId, Error> {
         let contact = self.book.get(&account).ok_or(Error::Stranger)?;
         let record = contact.record.as_deref().ok_or(Error::Stale("contact record"))?;
         let record = ContactRecord::verify(record, self.now.wall)?;

@@ -73,7 +73,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             return Err(Error::Stranger);
         }
         // Read now what delivery will need: after the ratchet step a failing disk would lose the message.
-        self.conversations.edit(account, &self.store)?;
+        self.conversations.load(account, &self.store)?;
         let opened = self.sessions.open(
             (peer, envelope.session),
             (envelope.message, &envelope.sealed),

@@ -81,7 +81,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             next_token: 0,
             next_cursor,
             greet,
-            purge: Purge::default(),
+            purge: Purge::Seen(None),
             outbox_dirty: true,
             seal_now: true,
             timers: Timers::default(),

@@ -12,11 +12,11 @@ use crate::inbox;
 use crate::invitation::{ContactRecord, RECORD_VALIDITY};
 use crate::store::{Store, TableCursor};
 
-/// How far the purge of old ids has come; `None`: at the beginning, or through.
-#[derive(Debug, Default)]
-pub(super) struct Purge {
-    seen: Option<TableCursor>,
-    replays: Option<TableCursor>,
+/// How far the purge of old ids has come: one table after the other, `None` at its beginning.
+#[derive(Debug)]
+pub(super) enum Purge {
+    Seen(Option<TableCursor>),
+    Replays(Option<TableCursor>),
 }
 
 /// Between two rounds of maintenance.
@@ -28,6 +28,9 @@ const PURGE_PAUSE: Duration = Duration::from_secs(1);
 /// Contacts dialled at a time after a start, and the pause between: a laptop's link survives it.
 const GREETED: usize = 8;
 const GREET_PAUSE: Duration = Duration::from_millis(250);
+
+/// Before what a deadline was for is tried again if it failed.
+pub(super) const FAILED_PAUSE: Duration = Duration::from_secs(10);
 
 /// Deadlines handled at a time.
 const DEADLINES: usize = 256;
@@ -50,6 +53,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 Reason::Seal => Ok(()),
                 Reason::Maintenance => self.maintain(),
             };
+            if done.is_err() {
+                self.timers.set_if_none(reason, self.now.mono + FAILED_PAUSE);
+            }
             result = result.and(done);
         }
         result
@@ -65,7 +71,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             let message = message.ok_or(Error::Bug("outbox index"))?;
             self.finish(message, DeliveryState::Expired, "no receipt before its time ran out")?;
         }
-        self.outbox_dirty = true;
+        // By the wall clock it may have been too early: then nothing is written, nothing else arms it.
+        self.set_expiry_timer();
         Ok(())
     }
 
@@ -83,7 +90,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
 
     fn maintain(&mut self) -> Result<(), Error> {
         self.forget_expired_invitations();
-        let age = ContactRecord::parse(&self.record)
+        // One that was made under a clock ahead of the present one is refused by everybody.
+        let age = ContactRecord::verify(&self.record, self.now.wall)
             .map_or(RECORD_VALIDITY, |record| self.now.wall.since(record.created()));
         let rotate = self.prekeys.is_due(self.now.wall);
         if rotate {
@@ -99,12 +107,20 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         Ok(())
     }
 
-    /// Forgets one page of message ids and one of initial messages; says whether both are through.
+    /// Forgets one page of message ids or of initial messages; says whether both tables are through.
     fn purge(&mut self) -> Result<bool, Error> {
-        let wall = self.now.wall;
-        self.purge.seen = inbox::purge_seen(&mut self.store, self.purge.seen.as_ref(), wall)?;
-        self.purge.replays =
-            handshake::purge_replays(&mut self.store, self.purge.replays.as_ref(), wall)?;
-        Ok(self.purge.seen.is_none() && self.purge.replays.is_none())
+        let (wall, store) = (self.now.wall, &mut self.store);
+        let (next, done) = match &self.purge {
+            Purge::Seen(after) => match inbox::purge_seen(store, after.as_ref(), wall)? {
+                None => (Purge::Replays(None), false),
+                more => (Purge::Seen(more), false),
+            },
+            Purge::Replays(after) => match handshake::purge_replays(store, after.as_ref(), wall)? {
+                None => (Purge::Seen(None), true),
+                more => (Purge::Replays(more), false),
+            },
+        };
+        self.purge = next;
+        Ok(done)
     }
 }

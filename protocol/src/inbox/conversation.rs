@@ -82,6 +82,19 @@ pub struct Conversations {
 }
 
 impl Conversations {
+    /// Reads the counters of a conversation, so that [`Conversations::edit`] cannot fail.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if they cannot be read.
+    pub fn load<S: Store>(
+        &mut self,
+        account: AccountId,
+        store: &Overlay<S>,
+    ) -> Result<(), StoreError> {
+        self.cached(account, store).map(drop)
+    }
+
     /// The counters of a conversation, to be changed.
     ///
     /// # Errors
@@ -92,8 +105,17 @@ impl Conversations {
         account: AccountId,
         store: &Overlay<S>,
     ) -> Result<&mut Conversation, StoreError> {
-        use std::collections::btree_map::Entry;
+        self.load(account, store)?;
         self.dirty.insert(account);
+        self.cached(account, store)
+    }
+
+    fn cached<S: Store>(
+        &mut self,
+        account: AccountId,
+        store: &Overlay<S>,
+    ) -> Result<&mut Conversation, StoreError> {
+        use std::collections::btree_map::Entry;
         match self.cached.entry(account) {
             Entry::Occupied(entry) => Ok(entry.into_mut()),
             Entry::Vacant(entry) => {

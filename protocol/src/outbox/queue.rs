@@ -160,6 +160,11 @@ impl Queue {
         }
     }
 
+    /// Nothing is handed over before `until`; a longer pause that stands is not cut short.
+    pub fn pause(&mut self, until: Moment) {
+        self.paused_until = self.paused_until.max(Some(until));
+    }
+
     /// Every row is to be handed over again, byte-identical.
     pub fn restart(&mut self) {
         for (sequence, entry) in &mut self.entries {

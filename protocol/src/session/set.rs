@@ -164,8 +164,14 @@ impl Sessions {
         store: &mut Overlay<S>,
     ) -> Result<Opened, Error> {
         let sessions = self.with(device, store)?;
-        let session = sessions.iter_mut().find(|session| session.id == id).ok_or(Error::Decrypt)?;
+        let place = sessions.iter().position(|session| session.id == id).ok_or(Error::Decrypt)?;
+        let session = sessions.get_mut(place).ok_or(Error::Decrypt)?;
         let mut opened = session.open(message, sealed, &StoredKeys::new(&*store, id), now, rng)?;
+        // The peer prefers it, by the rule of `found`, although ours began later.
+        let settles = sessions.first().is_some_and(|first| first.is_unconfirmed() && id < first.id);
+        if let Some(upto) = sessions.get_mut(..=place).filter(|_| settles) {
+            upto.rotate_right(1);
+        }
         skipped::write(store, id, std::mem::take(&mut opened.changes), now);
         self.dirty.insert(device);
         Ok(opened)
