@@ -5,7 +5,17 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::unwrap_in_result,
     reason = "test code; clippy allows these by itself only inside `#[test]` functions"
 )]
 
 mod architecture;
+mod cli;
+mod crash;
+mod errors;
+mod harness;
+mod messaging;
+mod monitoring;
+mod power_cut;
+mod secrecy;

@@ -1,1 +1,5 @@
-fn main() {}
+//! The program `bitchat`.
+
+fn main() -> std::process::ExitCode {
+    bitchat_cli::main()
+}

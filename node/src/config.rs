@@ -1,1 +1,178 @@
-//! Configuration from flags, environment and config.toml.
+//! Configuration: flags over environment over `config.toml` over defaults.
+//!
+//! ```text
+//!   flag     --listen X               ┐
+//!   env      BITCHAT_NETWORK__LISTEN  ├─> one value and its origin for each key ─> Config
+//!   file     [network] listen = [X]   │
+//!   default                           ┘
+//! ```
+//!
+//! Only keys of [`key::KEYS`] exist: each is read by something, except the `enabled` switches of
+//! parts that this version does not have, which refuse to be switched on. A key that is not known
+//! is an error that names the nearest one. Secrets are refused, wherever they stand.
+
+use std::net::SocketAddr;
+
+use tracing_subscriber::EnvFilter;
+
+pub mod key;
+mod problem;
+mod sources;
+mod value;
+
+pub use problem::ConfigError;
+pub use sources::{Origin, Row, Sources};
+pub use value::Value;
+
+use sources::Settled;
+
+/// Everything that can be set, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[network]`
+    pub network: Network,
+    /// `[metrics]`
+    pub metrics: Metrics,
+    /// `[log]`
+    pub log: Log,
+    /// `[limits]`
+    pub limits: Limits,
+    settled: Settled,
+}
+
+/// The peer plane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// Multiaddresses to listen on.
+    pub listen: Vec<String>,
+    /// Multiaddresses, each with `/p2p/...`, to dial at the start.
+    pub bootstrap: Vec<String>,
+    /// Multiaddresses at which we are reachable although we cannot see it.
+    pub external: Vec<String>,
+    /// Whether to look for peers on the local network.
+    pub mdns: bool,
+}
+
+/// Health and metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metrics {
+    /// Where they are served; `None`: nowhere.
+    pub listen: Option<SocketAddr>,
+}
+
+/// Logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// A level or directives.
+    pub level: String,
+    /// How they look.
+    pub format: LogFormat,
+}
+
+/// How logs look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Pretty,
+    /// For machines.
+    Json,
+}
+
+/// Bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Links to peers at once.
+    pub connections: u32,
+    /// Links to one peer at once.
+    pub connections_per_peer: u32,
+}
+
+impl Config {
+    /// Puts the sources together and checks every value.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] for the first key that is unknown, secret, of the wrong kind, out of range,
+    /// or not available in this version.
+    pub fn load(sources: &Sources<'_>) -> Result<Self, ConfigError> {
+        let settled = Settled::from(sources)?;
+        for name in key::ABSENT {
+            if settled.flag(name)? {
+                return Err(ConfigError::NotAvailable { key: name });
+            }
+        }
+        let network = Network {
+            listen: settled.addresses("network.listen")?,
+            bootstrap: settled.addresses("network.bootstrap")?,
+            external: settled.addresses("network.external")?,
+            mdns: settled.flag("network.mdns")?,
+        };
+        if let Some(bad) = network.bootstrap.iter().find(|address| !address.contains("/p2p/")) {
+            return Err(
+                settled.bad("network.bootstrap", format!("{bad} has no /p2p/PEER at its end"))
+            );
+        }
+        let metrics = Metrics { listen: loopback(&settled)? };
+        let log = Log { level: level(&settled)?, format: log_format(&settled)? };
+        let limits = Limits {
+            connections: settled.number("limits.connections", 1..=65_536)?,
+            connections_per_peer: settled.number("limits.connections_per_peer", 1..=64)?,
+        };
+        Ok(Self { network, metrics, log, limits, settled })
+    }
+
+    /// Every key with its value and where that comes from, in the order of the example.
+    #[must_use]
+    pub fn show(&self) -> Vec<Row> {
+        self.settled.rows()
+    }
+
+    /// The text of `contrib/config.example.toml`: every key with its default and what it does.
+    #[must_use]
+    pub fn example() -> String {
+        key::example()
+    }
+}
+
+/// The metrics address. Only loopback: whoever can read metrics sees when somebody writes.
+fn loopback(settled: &Settled) -> Result<Option<SocketAddr>, ConfigError> {
+    const KEY: &str = "metrics.listen";
+    let text = settled.text(KEY)?;
+    if text == "off" {
+        return Ok(None);
+    }
+    let address: SocketAddr = text
+        .parse()
+        .map_err(|_| settled.bad(KEY, format!("{text} is neither an address with port nor off")))?;
+    if address.ip().is_loopback() {
+        return Ok(Some(address));
+    }
+    Err(settled.bad(KEY, format!("{} is not a loopback address", address.ip())))
+}
+
+/// What a level or directives let through.
+pub(crate) fn log_filter(text: &str) -> Result<EnvFilter, String> {
+    EnvFilter::builder().parse(text).map_err(|error| error.to_string())
+}
+
+fn level(settled: &Settled) -> Result<String, ConfigError> {
+    const KEY: &str = "log.level";
+    let text = settled.text(KEY)?;
+    match log_filter(&text) {
+        Ok(_) => Ok(text),
+        Err(reason) => Err(settled.bad(KEY, reason)),
+    }
+}
+
+fn log_format(settled: &Settled) -> Result<LogFormat, ConfigError> {
+    const KEY: &str = "log.format";
+    match settled.text(KEY)?.as_str() {
+        "pretty" => Ok(LogFormat::Pretty),
+        "json" => Ok(LogFormat::Json),
+        other => Err(settled.bad(KEY, format!("{other} is neither pretty nor json"))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

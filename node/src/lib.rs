@@ -2,8 +2,8 @@
 //!
 //! Ranks (a module imports only from lower ones; `tests/architecture.rs` reads them here):
 //! 0 `error` · 1 `home config` · 2 `keystore telemetry metrics` ·
-//! 3 `store network control http` · 4 `driver`; this file may name all.
-//! So `store`, `network`, `control` and `http` never name each other.
+//! 3 `store network control` · 4 `http convert` · 5 `profile` · 6 `driver` · 7 `node`; this file may
+//! name all. So `store`, `network` and `control` never name each other.
 
 pub mod config;
 pub mod control;
@@ -14,5 +14,12 @@ pub mod http;
 pub mod keystore;
 pub mod metrics;
 pub mod network;
+pub mod node;
+pub mod profile;
 pub mod store;
 pub mod telemetry;
+
+mod convert;
+
+pub use node::{Mode, Node, NodeOptions};
+pub use profile::{CreatedProfile, NewProfile, create_profile};

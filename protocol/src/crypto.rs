@@ -13,7 +13,7 @@ pub use aead::{
     BODY_TAG_BYTES, HEADER_NONCE_BYTES, open_body, open_header, seal_body, seal_header,
 };
 pub use dh::{DhPublic, DhSecret};
-pub use kdf::{Transcript, chain_step, digest, expand};
+pub use kdf::{Transcript, chain_skip, chain_step, digest, expand};
 pub use kem::{KEM_CIPHERTEXT_BYTES, KEM_PUBLIC_BYTES, KemCiphertext, KemPublic, KemSecret};
 pub use secret::Secret;
 pub use sign::{Label, Signature, SigningSecret, verify};

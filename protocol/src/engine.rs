@@ -6,16 +6,268 @@
 //!                                   +--poll_timeout()--> when to call with Input::Timeout
 //! ```
 //!
-//! The contract is in `docs/decisions/0001-sans-io-engine.md`; its heart: no output that depends
-//! on a write leaves before `Input::Persisted` names that write's batch.
+//! # Contract (docs/decisions/0001-sans-io-engine.md)
+//!
+//! - [`Engine::handle`] never fails, never blocks and never panics on remote bytes; failures are outputs.
+//! - After each `handle` the driver drains [`Engine::poll_output`] to `None`.
+//! - No output that depends on a write leaves before `Input::Persisted` proves its batch durable.
+//! - Everything is bounded; while [`Engine::is_full`], the driver feeds nothing but `Persisted`.
+//!
+//! One file for each kind of input: `request` and `contacts` (commands), `frame`, `admit` and
+//! `deliver` (what arrives), `drain` (what leaves), `connection`, `timeout`, `commit`.
 
 pub mod command;
 pub mod input;
 pub mod output;
 
+mod admit;
+mod commit;
+mod connection;
+mod contacts;
+mod deliver;
+mod drain;
+mod frame;
+mod invite;
+mod request;
+mod start;
+mod strangers;
+mod timeout;
+mod timer;
+mod view;
+
+pub use crate::id::SendToken;
+pub use crate::outbox::DeliveryState;
 pub use command::{
     Command, CommandError, ContactView, DeliveryView, IdentityView, InvitationView, MessageView,
     QueueView, Reply, Who,
 };
-pub use input::{CommandId, Input, SendToken};
-pub use output::{DeliveryState, Event, Fact, Output};
+pub use input::{CommandId, Input};
+pub use output::{Event, Fact, Output};
+pub use start::Setup;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use rand_core::CryptoRng;
+
+use crate::contact::Book;
+use crate::error::Error;
+use crate::id::{AccountId, DeviceId, InvitationToken, MessageId};
+use crate::identity::Identity;
+use crate::inbox::{Conversations, Held};
+use crate::invitation::Issued;
+use crate::outbox::{Outbox, Place};
+use crate::prekey::Prekeys;
+use crate::session::Sessions;
+use crate::store::{BatchId, Overlay, Store};
+use crate::time::{Moment, Now};
+
+use commit::Commit;
+use strangers::Strangers;
+use timeout::Purge;
+use timer::{Reason, Timers};
+
+/// Writes or outputs that may wait before the driver must stop feeding.
+const BACKLOG_MAX: usize = 8_192;
+
+/// The longest that a write may wait for company.
+const SEAL_WITHIN: Duration = Duration::from_millis(5);
+
+/// One profile's protocol.
+pub struct Engine<S, R> {
+    identity: Identity,
+    nickname: String,
+    prekeys: Prekeys,
+    store: Overlay<S>,
+    rng: R,
+    now: Now,
+    book: Book,
+    sessions: Sessions,
+    conversations: Conversations,
+    held: Held,
+    outbox: Outbox,
+    invitations: BTreeMap<InvitationToken, Issued>,
+    strangers: Strangers,
+    links: BTreeSet<DeviceId>,
+    dialling: BTreeSet<DeviceId>,
+    addresses: Vec<String>,
+    record: Vec<u8>,
+    /// Sequence of our record that a contact's device was told since this process started.
+    told: BTreeMap<DeviceId, u64>,
+    record_sequence: u64,
+    receipts: BTreeMap<AccountId, Vec<MessageId>>,
+    tokens: BTreeMap<SendToken, Place>,
+    next_token: u64,
+    next_cursor: u64,
+    greet: VecDeque<AccountId>,
+    purge: Purge,
+    outbox_dirty: bool,
+    /// Whether what is written should go to the disk now; see [`Engine::seal_soon`].
+    seal_now: bool,
+    timers: Timers,
+    commit: Commit,
+}
+
+impl<S: Store, R: CryptoRng> Engine<S, R> {
+    /// Takes one input.
+    pub fn handle(&mut self, input: Input, now: Now) {
+        self.now = now;
+        let decides = matches!(input, Input::Accepted { .. } | Input::Persisted(_));
+        let done = match input {
+            Input::Command { id, command } => {
+                let reply = self.request(command);
+                self.after_writes(Output::Reply { id, reply });
+                Ok(())
+            }
+            Input::Frame { peer, number, bytes } => {
+                self.frame(peer, number, &bytes);
+                Ok(())
+            }
+            Input::Connected { peer } => self.connected(peer),
+            Input::Disconnected { peer } => self.disconnected(peer),
+            Input::Discovered { peer, addresses } => self.discovered(peer, addresses),
+            Input::Accepted { token, .. } => self.accepted(token),
+            Input::SendFailed { token, .. } => self.send_failed(token),
+            Input::Refused { token, code, retry_after, .. } => {
+                self.refused(token, code, retry_after)
+            }
+            Input::Addresses(addresses) => self.addresses_changed(addresses),
+            Input::Timeout => self.timeout(),
+            Input::Persisted(durable) => {
+                self.store.persisted(durable.batch());
+                self.commit.persisted(durable.batch());
+                Ok(())
+            }
+        };
+        if let Err(error) = done {
+            self.fact(Fact::Refused(error.label()));
+        }
+        // An acceptance decides for itself; a proof of durability writes nothing.
+        self.seal_now |= !decides && self.has_writes();
+    }
+
+    /// The next thing to do; `None` when all is said.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        if let Some(output) = self.commit.poll() {
+            return Some(output);
+        }
+        // A driver that may feed nothing more cannot bring the deadline that seals.
+        let seals = self.seal_now || self.is_full();
+        if self.store.in_flight() > 0 || !seals || !self.has_writes() {
+            return None;
+        }
+        self.seal_now = false;
+        self.timers.cancel(Reason::Seal);
+        self.flush_receipts();
+        self.report_outbox();
+        self.sessions.write(&mut self.store);
+        self.conversations.write(&mut self.store);
+        let Some(batch) = self.store.seal() else {
+            self.commit.nothing_written(self.store.last_sealed());
+            return self.commit.poll();
+        };
+        Some(Output::Persist(batch))
+    }
+
+    /// When to call with `Input::Timeout`, and why.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<(Moment, &'static str)> {
+        self.timers.next()
+    }
+
+    /// Whether so much waits for the disk that nothing but `Persisted` should be fed.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.store.open_writes() > BACKLOG_MAX || self.commit.len() > BACKLOG_MAX
+    }
+
+    /// Whether nothing is written, withheld or on its way to the disk.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        !self.has_writes() && self.store.in_flight() == 0 && self.commit.len() == 0
+    }
+
+    /// The store below, without what is not durable yet.
+    pub const fn store(&self) -> &S {
+        self.store.below()
+    }
+
+    fn has_writes(&self) -> bool {
+        self.store.open_writes() > 0
+            || self.sessions.is_dirty()
+            || self.conversations.is_dirty()
+            || !self.receipts.is_empty()
+    }
+
+    /// The batch that holds everything written so far.
+    fn written(&self) -> BatchId {
+        if self.has_writes() { self.store.open_batch() } else { self.store.last_sealed() }
+    }
+
+    fn after_writes(&mut self, output: Output) {
+        self.commit.behind(self.written(), output);
+    }
+
+    fn at_once(&mut self, output: Output) {
+        self.commit.at_once(output);
+    }
+
+    fn fact(&mut self, fact: Fact) {
+        self.commit.at_once(Output::Fact(fact));
+    }
+
+    /// What was written may wait for company: nobody's message depends on it. An acceptance is most
+    /// often followed by the receipt, and a flush for it alone would stand in the receipt's way.
+    fn seal_soon(&mut self) {
+        if !self.seal_now && self.has_writes() {
+            self.timers.set_if_none(Reason::Seal, self.now.mono + SEAL_WITHIN);
+        }
+    }
+
+    fn take_token(&mut self) -> SendToken {
+        self.next_token = self.next_token.saturating_add(1);
+        SendToken(self.next_token)
+    }
+
+    /// Once for each batch, not for each message: finding the oldest row costs a look at every queue.
+    fn report_outbox(&mut self) {
+        if !std::mem::take(&mut self.outbox_dirty) {
+            return;
+        }
+        let (rows, oldest) = (self.outbox.shown(), self.outbox.oldest());
+        self.fact(Fact::Outbox { rows, oldest_ms: oldest.map(|at| at.0) });
+        self.set_expiry_timer();
+    }
+
+    fn set_expiry_timer(&mut self) {
+        match self.outbox.first_expiry() {
+            Some((at, _)) => {
+                let wait = at.since(self.now.wall);
+                self.timers.set(Reason::Expiry, self.now.mono + wait);
+            }
+            None => self.timers.cancel(Reason::Expiry),
+        }
+    }
+}
+
+impl<S, R> std::fmt::Debug for Engine<S, R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Engine({:?})", self.identity.account())
+    }
+}
+
+/// A failure inside a command, in the words of the command line.
+impl From<Error> for CommandError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Store(error) => Self::Store(error.to_string()),
+            Error::Malformed(part) => Self::BadLink(part.0),
+            Error::NotAuthentic(what) => Self::BadLink(what),
+            Error::Stale(_) => Self::LinkExpired,
+            Error::Bug(what) | Error::Busy(what) => Self::Internal(what),
+            Error::CounterJump { .. } | Error::Decrypt | Error::Spent | Error::Stranger => {
+                Self::Internal("unexpected refusal")
+            }
+        }
+    }
+}

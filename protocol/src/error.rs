@@ -51,7 +51,7 @@ pub enum Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Code {
-    /// The input is wrong; sending it again is useless.
+    /// It could not be taken as it is.
     Rejected = 1,
     /// Come back later.
     Busy = 2,

@@ -35,6 +35,10 @@ pub struct SessionId(pub [u8; 8]);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InvitationToken(pub [u8; 16]);
 
+/// Names one frame handed to the network until its fate is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SendToken(pub u64);
+
 impl AccountId {
     /// The last 8 characters of the text form in two groups: enough to tell contacts apart on a line.
     #[must_use]

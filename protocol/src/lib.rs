@@ -5,14 +5,20 @@
 //! 5 `prekey` · 6 `invitation` · 7 `handshake` · 8 `session contact` · 9 `envelope` ·
 //! 10 `inbox outbox` · 11 `engine`.
 
+pub mod contact;
 pub mod crypto;
 pub mod engine;
+pub mod envelope;
 pub mod error;
 pub mod handshake;
 pub mod id;
 pub mod identity;
+pub mod inbox;
 pub mod invitation;
+pub mod outbox;
 pub mod prekey;
 pub mod ratchet;
+pub mod resilience;
+pub mod session;
 pub mod store;
 pub mod time;

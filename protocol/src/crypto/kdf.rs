@@ -22,20 +22,30 @@ pub fn expand<const N: usize>(salt: &[u8], input: &[u8], label: &[u8]) -> Secret
 /// = (HMAC(ck, 0x02), HMAC(ck, 0x01)).
 #[must_use]
 pub fn chain_step(chain: &Secret<32>) -> (Secret<32>, Secret<32>) {
-    (hmac_byte(chain, 0x02), hmac_byte(chain, 0x01))
+    let mac = keyed(chain);
+    (finish(mac.clone(), 0x02), finish(mac, 0x01))
 }
 
-fn hmac_byte(key: &Secret<32>, byte: u8) -> Secret<32> {
+/// The next chain key alone: [`chain_step`] for a message whose key would be thrown away.
+#[must_use]
+pub fn chain_skip(chain: &Secret<32>) -> Secret<32> {
+    finish(keyed(chain), 0x02)
+}
+
+/// HMAC with its key absorbed; a clone saves the second output two of four compressions.
+fn keyed(key: &Secret<32>) -> Hmac<Sha256> {
     // `new` takes a full block; RFC 2104 pads a shorter key with zeros.
     let mut block = [0; 64];
     block[..32].copy_from_slice(key.expose());
-    let mut mac = <Hmac<Sha256> as KeyInit>::new(&block.into());
+    let mac = <Hmac<Sha256> as KeyInit>::new(&block.into());
     block.zeroize();
+    mac
+}
+
+fn finish(mut mac: Hmac<Sha256>, byte: u8) -> Secret<32> {
     mac.update(&[byte]);
     let mut output: [u8; 32] = mac.finalize().into_bytes().into();
-    let secret = Secret::take(&mut output);
-    output.zeroize();
-    secret
+    Secret::take(&mut output)
 }
 
 /// SHA-256.
@@ -95,6 +105,7 @@ mod tests {
 
         assert_eq!(next.expose()[..4], HMAC_0B_02);
         assert_ne!(next, key);
+        assert_eq!(next, chain_skip(&chain));
     }
 
     /// `hmac.new(b"\x0b" * 32, b"\x02", "sha256")` of Python 3.

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::output::DeliveryState;
 use crate::id::{AccountId, DeviceId, MessageId};
+use crate::outbox::DeliveryState;
 use crate::time::UnixMillis;
 
 /// A contact as a person types it: petname, account id, or the start of an account id
-/// (at least 10 characters).
+/// (at least 13 characters).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Who(pub String);
 

@@ -4,16 +4,12 @@ use std::time::Duration;
 
 use super::command::Command;
 use crate::error::Code;
-use crate::id::DeviceId;
+use crate::id::{DeviceId, SendToken};
 use crate::store::Durable;
 
 /// Pairs a [`Command`] with its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CommandId(pub u64);
-
-/// Names one [`super::Output::Send`] until its fate is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SendToken(pub u64);
 
 /// One thing that happened.
 #[derive(Debug)]

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::command::{CommandError, DeliveryView, MessageView, Reply};
-use super::input::{CommandId, SendToken};
+use super::input::CommandId;
 use crate::error::Code;
-use crate::id::{AccountId, DeviceId, MessageId};
+use crate::id::{AccountId, DeviceId, MessageId, SendToken};
+use crate::outbox::DeliveryState;
 use crate::store::Batch;
 
 /// One thing to do.
@@ -51,73 +52,6 @@ pub enum Output {
     Event(Event),
     /// Tell the operator.
     Fact(Fact),
-}
-
-/// Where a message is. Later states are greater; a state never goes back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum DeliveryState {
-    /// The outbox row is durable on this disk.
-    Queued = 1,
-    /// A peer's node accepted the bytes.
-    Sent = 2,
-    /// Mailboxes took custody.
-    Stored = 3,
-    /// The recipient's device has it: its receipt came through the ratchet.
-    Delivered = 4,
-    /// The recipient chose to say that it was read.
-    Read = 5,
-    /// Its time ran out before anybody took it.
-    Expired = 10,
-    /// It can never be delivered.
-    Undeliverable = 11,
-    /// The recipient refused it.
-    Rejected = 12,
-}
-
-impl DeliveryState {
-    /// The word in JSON and on the command line.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Sent => "sent",
-            Self::Stored => "stored",
-            Self::Delivered => "delivered",
-            Self::Read => "read",
-            Self::Expired => "expired",
-            Self::Undeliverable => "undeliverable",
-            Self::Rejected => "rejected",
-        }
-    }
-
-    /// Whether nothing more will happen although the recipient does not have it.
-    #[must_use]
-    pub const fn is_failure(self) -> bool {
-        matches!(self, Self::Expired | Self::Undeliverable | Self::Rejected)
-    }
-
-    /// Whether a wait for `wanted` is over, successfully.
-    #[must_use]
-    pub fn reaches(self, wanted: Self) -> bool {
-        !self.is_failure() && self >= wanted
-    }
-
-    /// From the store; `None` for a number that no version wrote.
-    #[must_use]
-    pub const fn from_number(number: u32) -> Option<Self> {
-        Some(match number {
-            1 => Self::Queued,
-            2 => Self::Sent,
-            3 => Self::Stored,
-            4 => Self::Delivered,
-            5 => Self::Read,
-            10 => Self::Expired,
-            11 => Self::Undeliverable,
-            12 => Self::Rejected,
-            _ => return None,
-        })
-    }
 }
 
 /// Something that a user's program may wait for. Durable when it leaves the engine.

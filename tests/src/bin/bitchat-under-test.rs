@@ -1,2 +1,5 @@
 //! The shipped program, for the tests of this crate.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    bitchat_cli::main()
+}

@@ -1,0 +1,73 @@
+//! Finds the node of the profile, or becomes it.
+//!
+//! ```text
+//!   socket answers ──────────────> talk to the daemon
+//!   no socket, lock free ────────> run the node in this process, for this command
+//!   no socket, lock held ────────> name the process and stop at once
+//! ```
+
+use bitchat_node::config::Config;
+use bitchat_node::error::NodeError;
+use bitchat_node::home::Home;
+use bitchat_node::{Mode, Node, NodeOptions};
+
+use crate::args::Globals;
+use crate::client::{Client, Guest, Socket};
+use crate::error::UserError;
+use crate::output::Output;
+use crate::passphrase::{self, Secret};
+use crate::settings::{self, Overrides};
+
+/// What every command knows.
+#[derive(Clone, Debug)]
+pub(crate) struct Context {
+    /// Global flags.
+    pub(crate) globals: Globals,
+    /// Where the profile is.
+    pub(crate) home: Home,
+}
+
+/// Talks to the daemon of the profile, or starts a node in this process.
+pub(crate) async fn attach(
+    context: &Context,
+    out: &mut Output,
+) -> Result<(Client, Guest), UserError> {
+    let passphrase = passphrase::given_on_stdin(&context.globals)?;
+    if let Some(socket) = Socket::find(&context.home.socket()).await? {
+        return Ok((Client::Daemon(socket), Guest::default()));
+    }
+    let config = settings::load(&context.home, &Overrides::of(&context.globals))?;
+    // A command is quiet: the log of its short-lived node is for those who ask for it.
+    if context.globals.verbose > 0 {
+        settings::start_log(&config)?;
+    }
+    let node = start(context, config, Mode::Command, passphrase, out).await?;
+    Ok((Client::InProcess(node.router()), Guest::new(node)))
+}
+
+/// Starts a node; asks for the passphrase only if the key store turns out to need one.
+pub(crate) async fn start(
+    context: &Context,
+    config: Config,
+    mode: Mode,
+    passphrase: Option<Secret>,
+    out: &mut Output,
+) -> Result<Node, UserError> {
+    let passphrase = match passphrase {
+        Some(passphrase) => Some(passphrase),
+        None => passphrase::given(&context.globals, out)?,
+    };
+    let options = |passphrase| NodeOptions {
+        home: context.home.clone(),
+        passphrase,
+        config: config.clone(),
+        mode,
+    };
+    match Node::start(options(passphrase)).await {
+        Err(NodeError::NoPassphrase) => match passphrase::ask()? {
+            Some(asked) => Ok(Node::start(options(Some(asked))).await?),
+            None => Err(NodeError::NoPassphrase.into()),
+        },
+        other => Ok(other?),
+    }
+}

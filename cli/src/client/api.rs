@@ -1,0 +1,174 @@
+//! The requests that commands make, by name.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::model::{
+    Contact, Contacts, Delivery, Identity, Invitation, Message, Messages, Peer, QueueRow, Status,
+};
+use super::{Client, Request};
+use crate::args::{Span, State};
+use crate::error::UserError;
+
+/// What to wait for when a message is sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wait {
+    /// How far the message must have come.
+    pub(crate) state: State,
+    /// How long at most.
+    pub(crate) timeout: Span,
+}
+
+/// Which part of the inbox is wanted.
+#[derive(Clone, Debug)]
+pub(crate) struct Inbox {
+    /// Named cursor.
+    pub(crate) reader: String,
+    /// Read again from here instead.
+    pub(crate) since: Option<u64>,
+    /// At most this many messages.
+    pub(crate) max: u64,
+    /// Wait this long for the first one.
+    pub(crate) wait: Duration,
+}
+
+/// An answer without content.
+#[derive(Deserialize)]
+struct Done {}
+
+#[derive(Deserialize)]
+struct Queue {
+    messages: Vec<QueueRow>,
+}
+
+#[derive(Deserialize)]
+struct Peers {
+    peers: Vec<Peer>,
+}
+
+impl Client {
+    /// Who we are.
+    pub(crate) async fn identity(&self) -> Result<Identity, UserError> {
+        self.call(Request::get("/v1/identity")).await
+    }
+
+    /// A new invitation.
+    pub(crate) async fn invite(
+        &self,
+        once: bool,
+        expires: Option<Span>,
+    ) -> Result<Invitation, UserError> {
+        let body = json!({ "once": once, "expires_ms": expires.map(Span::millis) });
+        self.call(Request::post("/v1/invitations", body)).await
+    }
+
+    /// Adds the account behind an invitation.
+    pub(crate) async fn add(&self, link: &str, name: Option<&str>) -> Result<Contact, UserError> {
+        self.call(Request::post("/v1/contacts", json!({ "link": link, "name": name }))).await
+    }
+
+    /// Every contact.
+    pub(crate) async fn contacts(&self) -> Result<Vec<Contact>, UserError> {
+        let answer: Contacts = self.call(Request::get("/v1/contacts")).await?;
+        Ok(answer.contacts)
+    }
+
+    /// One contact.
+    pub(crate) async fn contact(&self, who: &str) -> Result<Contact, UserError> {
+        self.call(Request::get("/v1/contacts").at(who)).await
+    }
+
+    /// Gives a contact another name, or marks it as verified or not.
+    pub(crate) async fn change(
+        &self,
+        who: &str,
+        name: Option<&str>,
+        verified: Option<bool>,
+    ) -> Result<Contact, UserError> {
+        let body = json!({ "name": name, "verified": verified });
+        self.call(Request::patch("/v1/contacts", who, body)).await
+    }
+
+    /// Forgets a contact.
+    pub(crate) async fn remove(&self, who: &str) -> Result<(), UserError> {
+        let Done {} = self.call(Request::delete("/v1/contacts", who)).await?;
+        Ok(())
+    }
+
+    /// Queues a text and waits for a state, an end state or the end of the time.
+    pub(crate) async fn send(
+        &self,
+        to: &str,
+        text: &str,
+        wait: Wait,
+        expires: Option<Span>,
+    ) -> Result<Delivery, UserError> {
+        let body = json!({
+            "to": to,
+            "text": text,
+            "wait": wait.state.as_str(),
+            "timeout_ms": wait.timeout.millis(),
+            "expires_ms": expires.map(Span::millis),
+        });
+        self.call(Request::post("/v1/messages", body).taking(wait.timeout.duration())).await
+    }
+
+    /// Where a message is.
+    pub(crate) async fn delivery(&self, id: &str) -> Result<Delivery, UserError> {
+        self.call(Request::get("/v1/messages").at(id)).await
+    }
+
+    /// Messages of the inbox, oldest first.
+    pub(crate) async fn inbox(&self, wanted: &Inbox) -> Result<Vec<Message>, UserError> {
+        let request = Request::get("/v1/inbox")
+            .with("reader", Some(&wanted.reader))
+            .with("since", wanted.since)
+            .with("max", Some(wanted.max))
+            .with("wait_ms", Some(wanted.wait.as_millis()))
+            .taking(wanted.wait);
+        let answer: Messages = self.call(request).await?;
+        Ok(answer.messages)
+    }
+
+    /// Remembers that `reader` has seen everything up to `cursor`.
+    pub(crate) async fn acknowledge(&self, reader: &str, cursor: u64) -> Result<(), UserError> {
+        let body = json!({ "reader": reader, "cursor": cursor });
+        let Done {} = self.call(Request::post("/v1/inbox/ack", body)).await?;
+        Ok(())
+    }
+
+    /// A conversation, newest last.
+    pub(crate) async fn history(
+        &self,
+        who: &str,
+        max: u64,
+        before: Option<u64>,
+    ) -> Result<Vec<Message>, UserError> {
+        let request = Request::get("/v1/history").at(who);
+        let request = request.with("max", Some(max)).with("before", before);
+        let answer: Messages = self.call(request).await?;
+        Ok(answer.messages)
+    }
+
+    /// What is not delivered yet.
+    pub(crate) async fn queue(&self) -> Result<Vec<QueueRow>, UserError> {
+        let answer: Queue = self.call(Request::get("/v1/queue")).await?;
+        Ok(answer.messages)
+    }
+
+    /// The devices that we are connected to.
+    pub(crate) async fn peers(&self) -> Result<Vec<Peer>, UserError> {
+        let answer: Peers = self.call(Request::get("/v1/peers")).await?;
+        Ok(answer.peers)
+    }
+
+    /// How the node is.
+    pub(crate) async fn status(&self) -> Result<Status, UserError> {
+        let mut status: Status = self.call(Request::get("/v1/status")).await?;
+        // Printing adds its own.
+        status.other.remove("schema");
+        Ok(status)
+    }
+}

@@ -1,0 +1,143 @@
+//! Answers of the control API, as far as commands look into them.
+//!
+//! Printed JSON is made from the same types, so their fields are what scripts rely on.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// Our own account and device.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Identity {
+    pub(crate) account: String,
+    pub(crate) device: String,
+    pub(crate) nickname: String,
+    pub(crate) addresses: Vec<String>,
+}
+
+/// An invitation of ours.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Invitation {
+    pub(crate) link: String,
+    pub(crate) short: String,
+    pub(crate) expires_ms: Option<u64>,
+}
+
+/// A contact.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Contact {
+    pub(crate) name: String,
+    pub(crate) nickname: String,
+    pub(crate) account: String,
+    pub(crate) fingerprint: String,
+    pub(crate) device: String,
+    pub(crate) verified: bool,
+    pub(crate) safety_number: String,
+    pub(crate) addresses: Vec<String>,
+    pub(crate) connected: bool,
+    /// Only in the answer to an invitation: whether the contact was there before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) known: Option<bool>,
+}
+
+/// All contacts.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Contacts {
+    pub(crate) contacts: Vec<Contact>,
+}
+
+/// Where a message is.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Delivery {
+    pub(crate) id: String,
+    pub(crate) to: String,
+    pub(crate) state: String,
+    pub(crate) evidence: Option<String>,
+    pub(crate) at_ms: u64,
+}
+
+/// A message of the inbox or of a conversation.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Message {
+    pub(crate) cursor: u64,
+    pub(crate) id: String,
+    pub(crate) from: String,
+    pub(crate) account: String,
+    pub(crate) fingerprint: String,
+    pub(crate) verified: bool,
+    pub(crate) text: String,
+    pub(crate) sent_ms: u64,
+    pub(crate) received_ms: Option<u64>,
+    pub(crate) gap: u64,
+    pub(crate) late: bool,
+    pub(crate) index: u64,
+    /// Only in a conversation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) direction: Option<String>,
+    /// Only for messages of ours in a conversation; else null.
+    pub(crate) state: Option<String>,
+}
+
+impl Message {
+    /// Whether it is ours.
+    pub(crate) fn is_outgoing(&self) -> bool {
+        self.direction.as_deref() == Some("out")
+    }
+}
+
+/// Some messages, oldest first.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Messages {
+    pub(crate) messages: Vec<Message>,
+}
+
+/// A message that is not delivered yet.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct QueueRow {
+    pub(crate) id: String,
+    pub(crate) to: String,
+    pub(crate) state: String,
+    pub(crate) created_ms: u64,
+    pub(crate) expires_ms: u64,
+    pub(crate) attempts: u64,
+    pub(crate) bytes: u64,
+}
+
+/// A device that we are connected to.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Peer {
+    pub(crate) peer: String,
+    pub(crate) path: String,
+    pub(crate) rtt_ms: Option<u64>,
+    pub(crate) breakers: Vec<String>,
+    pub(crate) contact: Option<String>,
+}
+
+/// How the node is.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Status {
+    pub(crate) ready: bool,
+    #[serde(default)]
+    pub(crate) addresses: Vec<String>,
+    #[serde(default)]
+    pub(crate) warnings: Vec<Warning>,
+    #[serde(default)]
+    pub(crate) outbox: Outbox,
+    /// Everything else that the node says, passed on as it is.
+    #[serde(flatten)]
+    pub(crate) other: Map<String, Value>,
+}
+
+/// Something that the operator should know.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Warning {
+    pub(crate) code: String,
+    pub(crate) message: String,
+    pub(crate) hint: String,
+}
+
+/// What waits to be delivered.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Outbox {
+    pub(crate) rows: u64,
+    pub(crate) oldest_ms: Option<u64>,
+}

@@ -1,0 +1,90 @@
+//! The verbs, one file each. Each file begins with its synopsis and exit codes.
+
+use clap::Subcommand;
+
+use crate::attach::{Context, attach};
+use crate::client::Client;
+use crate::error::Stop;
+use crate::output::Output;
+
+mod chat;
+mod completions;
+mod config;
+mod contact;
+mod daemon;
+mod demo;
+mod history;
+mod id;
+mod init;
+mod peers;
+mod queue;
+mod receive;
+mod send;
+mod status;
+
+/// A verb.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    Init(init::Init),
+    Daemon(daemon::Daemon),
+    #[command(flatten)]
+    Node(NodeVerb),
+    #[command(subcommand)]
+    Config(config::Config),
+    Completions(completions::Completions),
+    Demo(demo::Demo),
+}
+
+/// A verb that needs a node: the daemon's, or one in this process.
+#[derive(Debug, Subcommand)]
+pub(crate) enum NodeVerb {
+    Id(id::Id),
+    #[command(subcommand, visible_alias = "contacts")]
+    Contact(contact::Contact),
+    Send(send::Send),
+    #[command(visible_alias = "listen")]
+    Receive(receive::Receive),
+    History(history::History),
+    Chat(chat::Chat),
+    Status(status::Status),
+    Peers(peers::Peers),
+    #[command(subcommand)]
+    Queue(queue::Queue),
+}
+
+impl Verb {
+    /// Does it.
+    pub(crate) async fn run(self, context: &Context, out: &mut Output) -> Result<(), Stop> {
+        match self {
+            Self::Init(verb) => verb.run(context, out),
+            Self::Daemon(verb) => verb.run(context, out).await,
+            Self::Config(verb) => verb.run(context, out),
+            Self::Completions(verb) => verb.run(out),
+            Self::Demo(verb) => verb.run(out).await,
+            Self::Node(verb) => {
+                let (client, guest) = attach(context, out).await?;
+                let result = verb.run(&client, out).await;
+                // Seen before the node stops, which may take a moment.
+                let flushed = out.flush();
+                let stopped = guest.stop().await.map_err(Stop::from);
+                result.and(flushed).and(stopped)
+            }
+        }
+    }
+}
+
+impl NodeVerb {
+    async fn run(self, client: &Client, out: &mut Output) -> Result<(), Stop> {
+        match self {
+            Self::Id(verb) => verb.run(client, out).await,
+            Self::Contact(verb) => verb.run(client, out).await,
+            Self::Send(verb) => verb.run(client, out).await,
+            Self::Receive(verb) => verb.run(client, out).await,
+            Self::History(verb) => verb.run(client, out).await,
+            Self::Chat(verb) => verb.run(client, out).await,
+            Self::Status(verb) => verb.run(client, out).await,
+            Self::Peers(verb) => verb.run(client, out).await,
+            Self::Queue(verb) => verb.run(client, out).await,
+        }
+    }
+}

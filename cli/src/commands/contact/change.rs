@@ -1,0 +1,72 @@
+//! `bitchat contact verify`, `rename` and `remove`.
+//!
+//! Exit codes: 1 unusable or taken name · 8 no such contact, or several.
+
+use serde_json::json;
+
+use super::person;
+use crate::client::Client;
+use crate::error::Stop;
+use crate::output::Output;
+use crate::sanitise;
+
+/// Mark a contact as verified, after comparing the safety number with that person
+#[derive(Debug, clap::Args)]
+pub(crate) struct Verify {
+    /// Name, account or the start of an account
+    who: String,
+    /// Take the mark away
+    #[arg(long)]
+    undo: bool,
+}
+
+/// Give a contact another name
+#[derive(Debug, clap::Args)]
+pub(crate) struct Rename {
+    /// Name, account or the start of an account
+    who: String,
+    /// The new name; only you see it
+    new: String,
+}
+
+/// Forget a contact, its session and what waits for it; the history stays
+#[derive(Debug, clap::Args)]
+pub(crate) struct Remove {
+    /// Name, account or the start of an account
+    who: String,
+    /// Really
+    #[arg(long, required = true)]
+    yes: bool,
+}
+
+impl Verify {
+    pub(crate) async fn run(self, client: &Client, out: &mut Output) -> Result<(), Stop> {
+        let contact = client.change(&self.who, None, Some(!self.undo)).await?;
+        out.confirm(&contact, |paint| {
+            let person = person(&contact, paint);
+            if self.undo {
+                return format!("{person} is not verified any more");
+            }
+            let number = sanitise::line(&contact.safety_number);
+            format!("{person} is verified; the safety number is\n  {number}")
+        })
+    }
+}
+
+impl Rename {
+    pub(crate) async fn run(self, client: &Client, out: &mut Output) -> Result<(), Stop> {
+        let contact = client.change(&self.who, Some(&self.new), None).await?;
+        out.confirm(&contact, |paint| {
+            format!("{} is now {}", sanitise::name(&self.who), person(&contact, paint))
+        })
+    }
+}
+
+impl Remove {
+    pub(crate) async fn run(self, client: &Client, out: &mut Output) -> Result<(), Stop> {
+        client.remove(&self.who).await?;
+        out.confirm(&json!({ "removed": self.who }), |_| {
+            format!("removed {}", sanitise::name(&self.who))
+        })
+    }
+}

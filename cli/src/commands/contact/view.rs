@@ -1,0 +1,69 @@
+//! `bitchat contact list` and `bitchat contact show WHO`.
+//!
+//! Exit codes: 8 no such contact, or several.
+
+use super::person;
+use crate::client::{self, Client};
+use crate::error::Stop;
+use crate::output::{Output, table};
+use crate::sanitise;
+
+/// List contacts with fingerprint and verified mark
+#[derive(Debug, clap::Args)]
+pub(crate) struct List {}
+
+/// Show a contact and the safety number to compare
+#[derive(Debug, clap::Args)]
+pub(crate) struct Show {
+    /// Name, account or the start of an account
+    who: String,
+}
+
+impl List {
+    pub(crate) async fn run(self, client: &Client, out: &mut Output) -> Result<(), Stop> {
+        let contacts = client.contacts().await?;
+        if out.is_json() {
+            return contacts.iter().try_for_each(|contact| out.object(contact));
+        }
+        if contacts.is_empty() {
+            out.remark("no contacts yet: `bitchat contact invite`, or `bitchat contact add LINK`");
+            return Ok(());
+        }
+        out.line(&table(&contacts.iter().map(row).collect::<Vec<_>>()))
+    }
+}
+
+impl Show {
+    pub(crate) async fn run(self, client: &Client, out: &mut Output) -> Result<(), Stop> {
+        let contact = client.contact(&self.who).await?;
+        out.answer(&contact, |paint| {
+            let mut lines = vec![
+                person(&contact, paint),
+                format!("calls itself    {}", sanitise::name(&contact.nickname)),
+                format!("account         {}", sanitise::line(&contact.account)),
+                format!("device          {}", sanitise::line(&contact.device)),
+                format!("connected       {}", yes_or_no(contact.connected)),
+                format!("verified        {}", yes_or_no(contact.verified)),
+                format!("safety number   {}", sanitise::line(&contact.safety_number)),
+            ];
+            let addresses = contact.addresses.iter();
+            lines.extend(
+                addresses.map(|address| format!("address         {}", sanitise::line(address))),
+            );
+            lines.join("\n")
+        })
+    }
+}
+
+fn row(contact: &client::Contact) -> Vec<String> {
+    vec![
+        sanitise::name(&contact.name),
+        sanitise::line(&contact.fingerprint),
+        if contact.verified { "✓ verified" } else { "unverified" }.to_owned(),
+        if contact.connected { "connected" } else { "" }.to_owned(),
+    ]
+}
+
+const fn yes_or_no(value: bool) -> &'static str {
+    if value { "yes" } else { "no" }
+}

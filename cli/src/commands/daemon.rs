@@ -1,0 +1,138 @@
+//! `bitchat daemon`: run the node until it is told to stop.
+//!
+//! Prints one line that begins with `ready` on stderr when it serves. Exit codes: 0 stopped by
+//! SIGINT or SIGTERM · 1 configuration, passphrase missing · 3 an address cannot be listened on ·
+//! 9 the profile is in use or damaged · 12 wrong passphrase.
+
+use std::future::{Future, pending};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bitchat_node::Mode;
+use bitchat_node::error::Category;
+use bitchat_node::telemetry::Format;
+use serde_json::json;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::args::Globals;
+use crate::attach::{Context, start};
+use crate::client::{Client, Socket, Status};
+use crate::error::{Stop, UserError};
+use crate::output::{Output, stamp};
+use crate::settings::{self, Overrides};
+
+/// How often a starting node is asked whether it serves.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Run the node: listen, deliver, and serve the other commands
+#[derive(Debug, clap::Args)]
+pub(crate) struct Daemon {
+    /// Listen on this multiaddress (repeatable), such as /ip4/0.0.0.0/tcp/0
+    #[arg(long, value_name = "MULTIADDR")]
+    listen: Vec<String>,
+    /// Serve metrics and health here, or `off`
+    #[arg(long, value_name = "ADDR|off")]
+    metrics: Option<String>,
+    /// Do not look for devices on the local network
+    #[arg(long)]
+    no_mdns: bool,
+}
+
+impl Daemon {
+    pub(crate) async fn run(self, context: &Context, out: &mut Output) -> Result<(), Stop> {
+        let socket = context.home.socket();
+        if Socket::find(&socket).await?.is_some() {
+            let message = "a daemon runs for this profile already";
+            let hint = "talk to it: `bitchat status`";
+            return Err(UserError::new(Category::Store, "daemon_running", message, hint).into());
+        }
+        let config = settings::load(&context.home, &self.overrides(&context.globals))?;
+        settings::start_log(&config)?;
+        let format = config.log.format;
+        let (first, second) = (stop_signal(1)?, stop_signal(2)?);
+        let node = start(context, config, Mode::Daemon, None, out).await?;
+        tokio::select! {
+            ended = node.run_until(first) => Ok(ended?),
+            () = second => Err(impatient().into()),
+            () = announce(socket, format, out) => Ok(()),
+        }
+    }
+
+    fn overrides(&self, globals: &Globals) -> Overrides {
+        let mut overrides = Overrides::of(globals);
+        for address in &self.listen {
+            overrides.set("network.listen", Some(address.clone()));
+        }
+        overrides.set("metrics.listen", self.metrics.clone());
+        overrides.set("network.mdns", self.no_mdns.then(|| "false".to_owned()));
+        overrides
+    }
+}
+
+/// Says that the node serves, once it does; never ends.
+async fn announce(socket: PathBuf, format: Format, out: &mut Output) {
+    let status = serving(&socket).await;
+    match format {
+        Format::Pretty => out.complain(&ready_line(&status, &socket)),
+        Format::Json => out.log(&ready_object(&status, &socket)),
+    }
+    pending().await
+}
+
+/// Asks the node over its own socket until it is ready: what others will see.
+async fn serving(socket: &Path) -> Status {
+    loop {
+        if let Ok(Some(found)) = Socket::find(socket).await
+            && let Ok(status) = Client::Daemon(found).status().await
+            && status.ready
+        {
+            return status;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+fn ready_line(status: &Status, socket: &Path) -> String {
+    let metrics = status.other.get("metrics").and_then(|value| value.as_str()).unwrap_or("off");
+    let addresses = status.addresses.join(",");
+    format!("ready addresses={addresses} metrics={metrics} socket={}", socket.display())
+}
+
+/// In the shape of the JSON log.
+fn ready_object(status: &Status, socket: &Path) -> serde_json::Value {
+    let millis = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    json!({
+        "timestamp": stamp(u64::try_from(millis).unwrap_or_default()).replace(' ', "T"),
+        "level": "INFO",
+        "target": "bitchat",
+        "fields": {
+            "message": "ready",
+            "addresses": status.addresses,
+            "metrics": status.other.get("metrics"),
+            "socket": socket.display().to_string(),
+        },
+    })
+}
+
+/// Ends when SIGINT or SIGTERM has come `times` times.
+pub(super) fn stop_signal(times: u8) -> Result<impl Future<Output = ()>, UserError> {
+    let listen = |kind: SignalKind| {
+        signal(kind).map_err(|error: io::Error| UserError::io("cannot wait for signals", &error))
+    };
+    let mut interrupt: Signal = listen(SignalKind::interrupt())?;
+    let mut terminate: Signal = listen(SignalKind::terminate())?;
+    Ok(async move {
+        for _ in 0..times {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+    })
+}
+
+fn impatient() -> UserError {
+    let hint = "nothing durable is lost; the next start picks it up";
+    UserError::new(Category::Internal, "stopped_hard", "stopped without finishing", hint)
+}

@@ -1,0 +1,88 @@
+//! Durable batches a second; budget: 500 ms for an accepted and durable send (own target 50), so a
+//! flush must stay far below 10 ms at p99 on this class of disk (ADR-0002).
+//!
+//! Plain timing instead of divan, which knows no p99. The raw line writes and syncs as many bytes
+//! to a file beside the store: what lies above it is ours and sled's, what lies in it is the disk's.
+
+#![allow(clippy::print_stdout, clippy::expect_used, reason = "a bench prints, and may stop")]
+
+use std::error::Error;
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bitchat_node::keystore::StoreKeys;
+use bitchat_node::store::SledStore;
+use bitchat_protocol::crypto::Secret;
+use bitchat_protocol::store::{Batch, BatchId, Key, Table};
+
+/// Flushes a line.
+const FLUSHES: u64 = 2_000;
+/// A received message: ratchet, history, inbox; about 600 bytes each.
+const ROWS: u64 = 3;
+const ROW_BYTES: usize = 600;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let dir = tempfile::tempdir_in(".")?;
+    println!("{:<28} {:>10} {:>10} {:>10}", "", "batches/s", "p50 ms", "p99 ms");
+    raw(dir.path())?;
+    let store =
+        SledStore::open(&dir.path().join("data"), StoreKeys::derive(&Secret::take(&mut [1; 32])))?;
+    for merged in [1, 16] {
+        let mut next = 0;
+        let times = measure(|| {
+            let batches: Vec<_> = (next..next + merged).map(batch).collect();
+            next += merged;
+            store.commit(&batches).map(drop).map_err(Into::into)
+        })?;
+        print(&format!("{merged} batch(es) a flush"), merged, times);
+    }
+    Ok(())
+}
+
+/// Overwrites and syncs, in a file that already has its length, as many bytes as a batch has.
+fn raw(dir: &Path) -> Result<(), Box<dyn Error>> {
+    let bytes = vec![1; ROW_BYTES * 3];
+    let mut file = File::create(dir.join("raw"))?;
+    file.write_all(&vec![0; 1 << 20])?;
+    file.sync_all()?;
+    let times = measure(|| {
+        file.seek(SeekFrom::Start(0))?;
+        file.write_all(&bytes)?;
+        Ok(file.sync_data()?)
+    })?;
+    print("raw write and fdatasync", 1, times);
+    Ok(())
+}
+
+fn batch(number: u64) -> Batch {
+    let row = |row: u64| {
+        let key = Key::numbered(Table::Message, &row.to_be_bytes(), number % 5_000);
+        (key, Some(vec![number.to_le_bytes()[0]; ROW_BYTES]))
+    };
+    Batch { id: BatchId(number), writes: Arc::new((0..ROWS).map(row).collect()) }
+}
+
+fn measure(
+    mut action: impl FnMut() -> Result<(), Box<dyn Error>>,
+) -> Result<Vec<Duration>, Box<dyn Error>> {
+    (0..FLUSHES)
+        .map(|_| {
+            let started = Instant::now();
+            action()?;
+            Ok(started.elapsed())
+        })
+        .collect()
+}
+
+fn print(what: &str, batches: u64, mut times: Vec<Duration>) {
+    times.sort();
+    let total: Duration = times.iter().sum();
+    let at = |percent: usize| times.get(times.len() * percent / 100).copied().unwrap_or_default();
+    let millis = |time: Duration| time.as_secs_f64() * 1e3;
+    let rate =
+        f64::from(u32::try_from(FLUSHES * batches).unwrap_or(u32::MAX)) / total.as_secs_f64();
+    println!("{what:<28} {rate:>10.0} {:>10.3} {:>10.3}", millis(at(50)), millis(at(99)));
+}

@@ -1,0 +1,198 @@
+//! The way to a running node: commands in, events and status out.
+//!
+//! ```text
+//!   Handle::ask ──Request──> driver ──> engine
+//!          ^                               │
+//!          └──────────── reply ────────────┤
+//!   Handle::events <── broadcast ──────────┘      Handle::status <── watch ── driver
+//! ```
+//!
+//! Whoever serves (the driver, or a stand-in in tests) owns the other ends; this module knows
+//! neither engine nor store. Every queue is bounded: a full one answers [`NodeError::Busy`].
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use bitchat_protocol::engine::{Command, CommandError, Event, Reply};
+use bitchat_protocol::id::DeviceId;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::time::timeout;
+
+use crate::error::NodeError;
+use crate::metrics::{Metrics, WarningCode};
+
+/// The engine answers within one group commit; ten seconds mean that the disk hangs.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// What a caller may try again after when the queue to the engine is full.
+const BUSY_FOR: Duration = Duration::from_millis(500);
+
+/// One command on its way to the engine.
+#[derive(Debug)]
+pub struct Request {
+    /// What is asked.
+    pub command: Command,
+    /// Where the answer goes.
+    pub reply: oneshot::Sender<Result<Reply, CommandError>>,
+}
+
+/// A running node, as the control API and the program see it. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    requests: mpsc::Sender<Request>,
+    events: broadcast::Sender<Event>,
+    status: watch::Receiver<NodeStatus>,
+    metrics: Metrics,
+}
+
+/// What the driver knows about the node besides its engine.
+#[derive(Clone, Debug)]
+pub struct NodeStatus {
+    /// Messages are taken and sent.
+    pub ready: bool,
+    /// Shutting down: nothing new is taken.
+    pub draining: bool,
+    /// Where peers can reach us.
+    pub addresses: Vec<String>,
+    /// What somebody should look at.
+    pub warnings: Vec<Warning>,
+    /// Standing links.
+    pub peers: Vec<PeerStatus>,
+    /// The outbox, as of the last change.
+    pub outbox: OutboxStatus,
+    /// Where metrics and health are served, if they are.
+    pub metrics: Option<SocketAddr>,
+    /// The control socket.
+    pub socket: PathBuf,
+    /// When the node started.
+    pub started: Instant,
+    /// [`Self::WHOLE`], or what is switched off because of a failure, e.g. [`Self::STORAGE`].
+    pub degradation: String,
+    /// What is known about address translation: `unknown`, `public` or `private`.
+    pub nat: String,
+}
+
+/// Rows of the outbox.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OutboxStatus {
+    /// Rows.
+    pub rows: u64,
+    /// When the oldest was queued, milliseconds since 1970.
+    pub oldest_ms: Option<u64>,
+}
+
+/// A named warning with the way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// Which.
+    pub code: WarningCode,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub hint: String,
+}
+
+/// One standing link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerStatus {
+    /// `PeerId` text.
+    pub peer: String,
+    /// Device behind it.
+    pub device: DeviceId,
+    /// `tcp`, `quic` or `relay`.
+    pub path: String,
+    /// Last measured round trip.
+    pub rtt_ms: Option<u64>,
+}
+
+impl Handle {
+    /// A handle over the driver's queues.
+    #[must_use]
+    pub const fn new(
+        requests: mpsc::Sender<Request>,
+        events: broadcast::Sender<Event>,
+        status: watch::Receiver<NodeStatus>,
+        metrics: Metrics,
+    ) -> Self {
+        Self { requests, events, status, metrics }
+    }
+
+    /// Asks the engine and waits for its answer.
+    ///
+    /// # Errors
+    ///
+    /// The engine's refusal; [`NodeError::Busy`] when its queue is full; [`NodeError::Unavailable`]
+    /// when it is gone; [`NodeError::NoAnswer`] when it ended meanwhile or took longer than 10 s:
+    /// then the command may have been carried out all the same.
+    pub async fn ask(&self, command: Command) -> Result<Reply, NodeError> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.try_send(Request { command, reply }).map_err(|error| match error {
+            TrySendError::Full(_) => NodeError::Busy { retry_after: BUSY_FOR },
+            TrySendError::Closed(_) => NodeError::Unavailable,
+        })?;
+        match timeout(ANSWER_WITHIN, answer).await {
+            Ok(Ok(reply)) => reply.map_err(NodeError::from),
+            Ok(Err(_)) | Err(_) => Err(NodeError::NoAnswer),
+        }
+    }
+
+    /// Events from now on. A reader that lags loses the oldest and is told so.
+    #[must_use]
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    /// The present status.
+    #[must_use]
+    pub fn status(&self) -> NodeStatus {
+        self.status.borrow().clone()
+    }
+
+    /// The status as it changes.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<NodeStatus> {
+        self.status.clone()
+    }
+
+    /// What is counted.
+    #[must_use]
+    pub const fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+}
+
+impl NodeStatus {
+    /// Nothing is switched off.
+    pub const WHOLE: &'static str = "none";
+
+    /// The disk refuses: nothing new is taken.
+    pub const STORAGE: &'static str = "storage";
+
+    /// A node that has just begun to start.
+    #[must_use]
+    pub fn starting(socket: PathBuf, started: Instant) -> Self {
+        Self {
+            ready: false,
+            draining: false,
+            addresses: Vec::new(),
+            warnings: Vec::new(),
+            peers: Vec::new(),
+            outbox: OutboxStatus::default(),
+            metrics: None,
+            socket,
+            started,
+            degradation: Self::WHOLE.to_owned(),
+            nat: "unknown".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Handle {
+    /// Whether the queue to the engine takes one more.
+    pub(super) fn has_room(&self) -> bool {
+        self.requests.capacity() > 0
+    }
+}

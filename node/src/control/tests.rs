@@ -1,0 +1,216 @@
+//! The control API over a stand-in engine at the other end of the handle.
+
+use std::collections::BTreeSet;
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+mod errors;
+mod fake;
+mod inbox;
+mod unix;
+mod waits;
+
+use crate::metrics::label::Route;
+use fake::{Fake, account, call, get, send};
+
+#[tokio::test]
+async fn identity_shows_account_and_peer_id() {
+    let node = Fake::start();
+
+    let reply = call(&node.router(), get("/v1/identity")).await;
+
+    assert_eq!(reply.status, StatusCode::OK);
+    assert_eq!(
+        reply.json,
+        json!({
+            "schema": 1,
+            "account": account(1).to_string(),
+            "device": super::peer_id::text(&fake::device(1)),
+            "nickname": "me",
+            "addresses": ["/ip4/127.0.0.1/tcp/1"],
+        })
+    );
+}
+
+#[tokio::test]
+async fn an_invitation_has_both_forms_and_its_end() {
+    let node = Fake::start();
+
+    let reply = call(
+        &node.router(),
+        send("POST", "/v1/invitations", &json!({"once": true, "expires_ms": 5})),
+    )
+    .await;
+
+    assert_eq!(
+        reply.json,
+        json!({"schema": 1, "link": "bitchat:once=true", "short": "bitchat:s", "expires_ms": 5})
+    );
+}
+
+#[tokio::test]
+async fn contacts_are_added_listed_shown_changed_and_removed() {
+    let node = Fake::start();
+    let router = node.router();
+
+    let added =
+        call(&router, send("POST", "/v1/contacts", &json!({"link": "bitchat:x", "name": "bob"})));
+    let added = added.await;
+    assert_eq!(added.json["known"], true);
+    assert_eq!(added.json["name"], "bob");
+
+    let listed = call(&router, get("/v1/contacts")).await;
+    assert_eq!(listed.json["contacts"][0]["name"], "bob");
+
+    let shown = call(&router, get("/v1/contacts/b%C3%B6b%2F%20x")).await;
+    assert_eq!(shown.json["name"], "böb/ x");
+    assert_eq!(shown.json.as_object().unwrap().keys().collect::<Vec<_>>(), CONTACT);
+
+    let renamed = send("PATCH", "/v1/contacts/bob", &json!({"name": "rob"}));
+    assert_eq!(call(&router, renamed).await.json["name"], "rob");
+
+    let verified = send("PATCH", "/v1/contacts/bob", &json!({"verified": true}));
+    assert_eq!(call(&router, verified).await.json["verified"], true);
+
+    let removed = call(&router, send("DELETE", "/v1/contacts/bob", &Value::Null)).await;
+    assert_eq!(removed.json, json!({"schema": 1}));
+}
+
+/// The fields of a contact, in the order of the alphabet.
+const CONTACT: [&str; 10] = [
+    "account",
+    "addresses",
+    "connected",
+    "device",
+    "fingerprint",
+    "name",
+    "nickname",
+    "safety_number",
+    "schema",
+    "verified",
+];
+
+#[tokio::test]
+async fn a_change_of_two_things_or_of_none_is_refused() {
+    let node = Fake::start();
+
+    for body in [json!({}), json!({"name": "x", "verified": true})] {
+        let reply = call(&node.router(), send("PATCH", "/v1/contacts/bob", &body)).await;
+        assert_eq!(reply.status, StatusCode::BAD_REQUEST);
+    }
+}
+
+#[tokio::test]
+async fn history_tells_direction_and_state() {
+    let node = Fake::start();
+
+    let reply = call(&node.router(), get("/v1/history/bob?max=2&before=9")).await;
+
+    let messages = &reply.json["messages"];
+    assert_eq!(messages[0]["direction"], "in");
+    assert_eq!(messages[0]["state"], Value::Null);
+    assert_eq!(messages[1]["direction"], "out");
+    assert_eq!(messages[1]["state"], "delivered");
+    assert_eq!(node.asked(), ["History before=Some(9) max=2"]);
+}
+
+#[tokio::test]
+async fn the_queue_lists_what_is_not_delivered() {
+    let node = Fake::start();
+
+    let reply = call(&node.router(), get("/v1/queue")).await;
+
+    let row = &reply.json["messages"][0];
+    assert_eq!(row["state"], "sent");
+    assert_eq!(row["attempts"], 3);
+    assert_eq!(row["expires_ms"], 20);
+}
+
+#[tokio::test]
+async fn peers_carry_the_name_of_their_contact() {
+    let node = Fake::start();
+    node.change(|status| status.peers = vec![fake::peer(2), fake::peer(9)]);
+
+    let reply = call(&node.router(), get("/v1/peers")).await;
+
+    assert_eq!(reply.json["peers"][0]["contact"], "bob");
+    assert_eq!(reply.json["peers"][1]["contact"], Value::Null);
+    assert_eq!(reply.json["peers"][0]["rtt_ms"], 7);
+    assert_eq!(reply.json["peers"][0]["breakers"], json!([]));
+}
+
+#[tokio::test]
+async fn status_sums_the_node_up() {
+    let node = Fake::start();
+    node.change(|status| {
+        status.ready = true;
+        status.metrics = Some("127.0.0.1:9464".parse().unwrap());
+        status.outbox.rows = 4;
+        status.warnings = vec![fake::warning()];
+    });
+
+    let reply = call(&node.router(), get("/v1/status")).await;
+
+    assert_eq!(reply.json["ready"], true);
+    assert_eq!(reply.json["contacts"], 1);
+    assert_eq!(reply.json["metrics"], "127.0.0.1:9464");
+    assert_eq!(reply.json["outbox"], json!({"rows": 4, "oldest_ms": null}));
+    assert_eq!(reply.json["warnings"][0]["code"], "disk_low");
+    assert_eq!(reply.json["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(reply.json["pid"], std::process::id());
+}
+
+/// Status is asked for when things hang: it must not hang with them.
+#[tokio::test]
+async fn status_answers_although_the_engine_is_gone() {
+    let node = Fake::gone();
+
+    let reply = call(&node.router(), get("/v1/status")).await;
+
+    assert_eq!(reply.status, StatusCode::OK);
+    assert_eq!(reply.json["account"], Value::Null);
+    assert_eq!(reply.json["ready"], false);
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_route_and_status_without_a_name() {
+    let node = Fake::start();
+    call(&node.router(), get("/v1/contacts/bob")).await;
+    call(&node.router(), get("/v1/contacts/nobody")).await;
+    call(&node.router(), get("/elsewhere")).await;
+
+    let text = node.metrics_text();
+
+    assert!(text.contains(r#"bitchat_control_requests_total{route="contact",status="200"} 1"#));
+    assert!(text.contains(r#"bitchat_control_requests_total{route="contact",status="404"} 1"#));
+    assert!(text.contains(r#"bitchat_control_requests_total{route="other",status="404"} 1"#));
+    assert!(
+        text.contains(r#"bitchat_errors_total{category="not_found",code="unknown_contact"} 1"#)
+    );
+    assert!(!text.contains("bob"));
+}
+
+/// `docs/API.md` is what programs are written against.
+#[tokio::test]
+async fn every_route_stands_in_the_document_and_answers() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/API.md");
+    let document = std::fs::read_to_string(&path).unwrap();
+    let node = Fake::start();
+    let mut routes = BTreeSet::new();
+    for line in document.lines().filter_map(|line| line.strip_prefix("### ")) {
+        let (method, path) = line.split_once(' ').unwrap();
+        let path = path.replace("{who}", "bob").replace("{id}", &"07".repeat(16));
+
+        // The body stays unread: that of a stream has no end.
+        let reply = node.router().oneshot(send(method, &path, &json!({}))).await.unwrap();
+
+        let refused = [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED];
+        assert!(!refused.contains(&reply.status()), "{line}: {}", reply.status());
+        routes.insert(super::frame::route(&method.parse().unwrap(), &path));
+    }
+    let known: BTreeSet<Route> =
+        Route::ALL.iter().copied().filter(|r| *r != Route::Other).collect();
+    assert_eq!(routes, known);
+}

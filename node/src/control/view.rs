@@ -1,0 +1,321 @@
+//! What the control API says: the engine's views as JSON.
+//!
+//! Field names are frozen: scripts rely on them. Text from peers is passed on as it is; whoever
+//! prints it sanitises it.
+
+use bitchat_protocol::engine::{
+    ContactView, DeliveryView, IdentityView, InvitationView, MessageView, QueueView,
+};
+use serde::Serialize;
+
+use super::handle::{NodeStatus, PeerStatus};
+use super::peer_id;
+
+/// Version of every reply; grows when a field changes its meaning or goes.
+pub const SCHEMA: u32 = 1;
+
+/// A reply with its version.
+#[derive(Debug, Serialize)]
+pub(super) struct Versioned<T> {
+    schema: u32,
+    #[serde(flatten)]
+    value: T,
+}
+
+impl<T> Versioned<T> {
+    pub(super) const fn new(value: T) -> Self {
+        Self { schema: SCHEMA, value }
+    }
+}
+
+/// `{}`
+#[derive(Debug, Serialize)]
+pub(super) struct Nothing {}
+
+/// Ourselves.
+#[derive(Debug, Serialize)]
+pub(super) struct Identity {
+    account: String,
+    device: String,
+    nickname: String,
+    addresses: Vec<String>,
+}
+
+impl From<IdentityView> for Identity {
+    fn from(view: IdentityView) -> Self {
+        Self {
+            account: view.account.to_string(),
+            device: peer_id::text(&view.device),
+            nickname: view.nickname,
+            addresses: view.addresses,
+        }
+    }
+}
+
+/// An invitation.
+#[derive(Debug, Serialize)]
+pub(super) struct Invitation {
+    link: String,
+    short: String,
+    expires_ms: Option<u64>,
+}
+
+impl From<InvitationView> for Invitation {
+    fn from(view: InvitationView) -> Self {
+        Self { link: view.link, short: view.short, expires_ms: view.expires.map(|time| time.0) }
+    }
+}
+
+/// A contact.
+#[derive(Debug, Serialize)]
+pub(super) struct Contact {
+    name: String,
+    nickname: String,
+    account: String,
+    fingerprint: String,
+    device: String,
+    verified: bool,
+    safety_number: String,
+    addresses: Vec<String>,
+    connected: bool,
+}
+
+impl From<ContactView> for Contact {
+    fn from(view: ContactView) -> Self {
+        Self {
+            fingerprint: view.account.fingerprint(),
+            account: view.account.to_string(),
+            device: peer_id::text(&view.device),
+            name: view.name,
+            nickname: view.nickname,
+            verified: view.verified,
+            safety_number: view.safety_number,
+            addresses: view.addresses,
+            connected: view.connected,
+        }
+    }
+}
+
+/// A contact that was just added.
+#[derive(Debug, Serialize)]
+pub(super) struct Added {
+    #[serde(flatten)]
+    pub(super) contact: Contact,
+    pub(super) known: bool,
+}
+
+/// Every contact.
+#[derive(Debug, Serialize)]
+pub(super) struct Contacts {
+    pub(super) contacts: Vec<Contact>,
+}
+
+/// Where a message is.
+#[derive(Debug, Serialize)]
+pub(super) struct Delivery {
+    id: String,
+    to: String,
+    state: &'static str,
+    evidence: String,
+    at_ms: u64,
+}
+
+impl From<DeliveryView> for Delivery {
+    fn from(view: DeliveryView) -> Self {
+        Self {
+            id: view.id.to_string(),
+            to: view.to,
+            state: view.state.as_str(),
+            evidence: view.evidence,
+            at_ms: view.at.0,
+        }
+    }
+}
+
+/// Where a sent message is, and whether that is what was waited for.
+#[derive(Debug, Serialize)]
+pub(super) struct Sent {
+    #[serde(flatten)]
+    pub(super) delivery: Delivery,
+    pub(super) reached: bool,
+}
+
+/// A message of the inbox.
+#[derive(Debug, Serialize)]
+pub(super) struct Message {
+    cursor: u64,
+    id: String,
+    from: String,
+    account: String,
+    fingerprint: String,
+    verified: bool,
+    text: String,
+    sent_ms: u64,
+    received_ms: Option<u64>,
+    gap: u64,
+    late: bool,
+    index: u64,
+}
+
+impl From<MessageView> for Message {
+    fn from(view: MessageView) -> Self {
+        Self {
+            cursor: view.cursor,
+            id: view.id.to_string(),
+            from: view.name,
+            fingerprint: view.account.fingerprint(),
+            account: view.account.to_string(),
+            verified: view.verified,
+            text: view.text,
+            sent_ms: view.sent.0,
+            received_ms: view.received.map(|time| time.0),
+            gap: view.gap,
+            late: view.late,
+            index: view.index,
+        }
+    }
+}
+
+/// A message of a conversation.
+#[derive(Debug, Serialize)]
+pub(super) struct Line {
+    #[serde(flatten)]
+    message: Message,
+    direction: &'static str,
+    state: Option<&'static str>,
+}
+
+impl From<MessageView> for Line {
+    fn from(view: MessageView) -> Self {
+        let direction = if view.outgoing { "out" } else { "in" };
+        let state = view.state.map(|state| state.as_str());
+        Self { message: view.into(), direction, state }
+    }
+}
+
+/// Messages, of whatever shape.
+#[derive(Debug, Serialize)]
+pub(super) struct Messages<T> {
+    pub(super) messages: Vec<T>,
+}
+
+/// A row of the outbox.
+#[derive(Debug, Serialize)]
+pub(super) struct Queued {
+    id: String,
+    to: String,
+    state: &'static str,
+    created_ms: u64,
+    expires_ms: u64,
+    attempts: u32,
+    bytes: usize,
+}
+
+impl From<QueueView> for Queued {
+    fn from(view: QueueView) -> Self {
+        Self {
+            id: view.id.to_string(),
+            to: view.to,
+            state: view.state.as_str(),
+            created_ms: view.created.0,
+            expires_ms: view.expires.0,
+            attempts: view.attempts,
+            bytes: view.bytes,
+        }
+    }
+}
+
+/// Every standing link.
+#[derive(Debug, Serialize)]
+pub(super) struct Peers {
+    pub(super) peers: Vec<Peer>,
+}
+
+/// A standing link.
+#[derive(Debug, Serialize)]
+pub(super) struct Peer {
+    peer: String,
+    path: String,
+    rtt_ms: Option<u64>,
+    breakers: Vec<String>,
+    contact: Option<String>,
+}
+
+impl Peer {
+    pub(super) fn new(status: PeerStatus, contact: Option<String>) -> Self {
+        Self {
+            peer: status.peer,
+            path: status.path,
+            rtt_ms: status.rtt_ms,
+            breakers: Vec::new(),
+            contact,
+        }
+    }
+}
+
+/// The node as a whole.
+#[derive(Debug, Serialize)]
+pub(super) struct Status {
+    ready: bool,
+    draining: bool,
+    version: &'static str,
+    account: Option<String>,
+    device: Option<String>,
+    uptime_ms: u64,
+    addresses: Vec<String>,
+    nat: String,
+    warnings: Vec<Warned>,
+    connections: usize,
+    contacts: Option<usize>,
+    outbox: Outbox,
+    degradation: String,
+    metrics: Option<String>,
+    socket: String,
+    pid: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct Warned {
+    code: &'static str,
+    message: String,
+    hint: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Outbox {
+    rows: u64,
+    oldest_ms: Option<u64>,
+}
+
+impl Status {
+    /// `identity` and `contacts` are unknown while the engine does not answer.
+    pub(super) fn new(
+        status: NodeStatus,
+        identity: Option<IdentityView>,
+        contacts: Option<usize>,
+    ) -> Self {
+        let warnings = status.warnings.into_iter().map(|warning| Warned {
+            code: warning.code.as_str(),
+            message: warning.message,
+            hint: warning.hint,
+        });
+        Self {
+            ready: status.ready,
+            draining: status.draining,
+            version: env!("CARGO_PKG_VERSION"),
+            account: identity.as_ref().map(|view| view.account.to_string()),
+            device: identity.as_ref().map(|view| peer_id::text(&view.device)),
+            uptime_ms: u64::try_from(status.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            addresses: status.addresses,
+            nat: status.nat,
+            warnings: warnings.collect(),
+            connections: status.peers.len(),
+            contacts,
+            outbox: Outbox { rows: status.outbox.rows, oldest_ms: status.outbox.oldest_ms },
+            degradation: status.degradation,
+            metrics: status.metrics.map(|address| address.to_string()),
+            socket: status.socket.display().to_string(),
+            pid: std::process::id(),
+        }
+    }
+}

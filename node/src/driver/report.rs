@@ -1,0 +1,137 @@
+//! What the node tells operators: status, gauges, warnings.
+
+use bitchat_protocol::engine::Fact;
+
+use super::Driver;
+use crate::control::{NodeStatus, OutboxStatus, PeerStatus, Warning, peer_id};
+use crate::metrics::WarningCode;
+use crate::metrics::label::{Direction, Transport};
+use crate::network::{Count, PeerInfo};
+
+impl Driver {
+    #[expect(clippy::cognitive_complexity, reason = "a tracing macro counts as seven branches")]
+    pub(super) fn fact(&mut self, fact: &Fact) {
+        self.ends.metrics.observe(fact);
+        if let Fact::Outbox { rows, oldest_ms } = fact {
+            let outbox = OutboxStatus { rows: *rows, oldest_ms: *oldest_ms };
+            self.ends.status.send_modify(|status| status.outbox = outbox);
+        }
+        match level(fact) {
+            Level::Error => tracing::error!(?fact),
+            Level::Warn => tracing::warn!(?fact),
+            Level::Debug => tracing::debug!(?fact),
+            Level::Trace => tracing::trace!(?fact),
+        }
+    }
+
+    pub(super) fn every_second(&mut self) {
+        self.reopen();
+        let full = self.running.as_ref().is_some_and(|running| !running.store.has_room());
+        if full != self.full {
+            tracing::warn!(full, "room on the disk");
+            self.full = full;
+        }
+        self.report();
+    }
+
+    /// Publishes what changed since the last time.
+    pub(super) fn report(&mut self) {
+        let peers = self.ends.peers.borrow().clone();
+        let storage = self.full || self.running.is_none();
+        let ready = !storage && (!self.ends.listens || !self.addresses.is_empty());
+        let disk = Warning {
+            code: WarningCode::DiskLow,
+            message: "the disk is full or does not take writes; nothing new is taken".to_owned(),
+            hint: "free some space; the node goes on by itself".to_owned(),
+        };
+        self.ends.status.send_modify(|status| {
+            status.ready = ready;
+            status.peers = peers.iter().map(peer_status).collect();
+            status.addresses.clone_from(&self.addresses);
+            let degradation = if storage { NodeStatus::STORAGE } else { NodeStatus::WHOLE };
+            degradation.clone_into(&mut status.degradation);
+            status.warnings.retain(|warning| warning.code != WarningCode::DiskLow);
+            if storage {
+                status.warnings.push(disk);
+            }
+        });
+        let standing: Vec<_> = self.ends.status.borrow().warnings.iter().map(|w| w.code).collect();
+        self.ends.metrics.warnings(standing);
+        self.report_links();
+    }
+
+    /// Publishes new addresses at once: a start waits for them.
+    pub(super) fn report_addresses(&mut self) {
+        if self.ends.status.borrow().addresses != self.addresses {
+            self.report();
+        }
+    }
+
+    fn report_links(&self) {
+        let (opened, closed) =
+            (&self.ends.counters.connections_opened, &self.ends.counters.connections_closed);
+        let standing = |opened: &Count, closed: &Count| {
+            u32::try_from(opened.get().saturating_sub(closed.get())).unwrap_or(u32::MAX)
+        };
+        let metrics = &self.ends.metrics;
+        for (transport, direction, count) in [
+            (
+                Transport::Tcp,
+                Direction::Inbound,
+                standing(&opened.tcp_inbound, &closed.tcp_inbound),
+            ),
+            (
+                Transport::Tcp,
+                Direction::Outbound,
+                standing(&opened.tcp_outbound, &closed.tcp_outbound),
+            ),
+            (
+                Transport::Quic,
+                Direction::Inbound,
+                standing(&opened.quic_inbound, &closed.quic_inbound),
+            ),
+            (
+                Transport::Quic,
+                Direction::Outbound,
+                standing(&opened.quic_outbound, &closed.quic_outbound),
+            ),
+        ] {
+            metrics.links(transport, direction, count);
+        }
+    }
+}
+
+enum Level {
+    Error,
+    Warn,
+    Debug,
+    Trace,
+}
+
+/// How loud a fact is: a bug is an error, a bound reached wakes somebody, a message is a trace.
+const fn level(fact: &Fact) -> Level {
+    match fact {
+        Fact::Bug(_) => Level::Error,
+        Fact::BoundReached(_) => Level::Warn,
+        Fact::Refused(_) | Fact::SessionFounded { .. } | Fact::KeysEvicted(_) | Fact::Gap => {
+            Level::Debug
+        }
+        Fact::Outbox { .. }
+        | Fact::Queued
+        | Fact::Reached { .. }
+        | Fact::Received
+        | Fact::Duplicate
+        | Fact::KeysSkipped(_)
+        | Fact::Retried
+        | Fact::Step(..) => Level::Trace,
+    }
+}
+
+fn peer_status(peer: &PeerInfo) -> PeerStatus {
+    PeerStatus {
+        peer: peer_id::text(&peer.device),
+        device: peer.device,
+        path: peer.path.as_str().to_owned(),
+        rtt_ms: peer.rtt.map(|rtt| u64::try_from(rtt.as_millis()).unwrap_or(u64::MAX)),
+    }
+}

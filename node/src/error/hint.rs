@@ -1,0 +1,100 @@
+//! The way out of every error: the exact thing to type, where there is one.
+
+use std::borrow::Cow;
+
+use bitchat_protocol::engine::CommandError;
+
+use super::NodeError;
+
+const DISK: &str = "look at the free space and health of the disk (`df -h`), then try again";
+const RECOVER: &str = "keep a copy of the home, then set up an empty one with \
+    `bitchat init --recover` and your 24 words";
+const REPORT: &str = "this is a bug: report it with the correlation id and the log";
+
+impl NodeError {
+    /// The way out, in words that can be followed; never empty.
+    #[must_use]
+    pub fn hint(&self) -> Cow<'_, str> {
+        Cow::Borrowed(match self {
+            Self::HomeUnwritable { path, .. } => {
+                return format!("make {} writable for you or choose `--home DIR`", path.display())
+                    .into();
+            }
+            Self::LooseModes { path, .. } => {
+                return format!("take that away with `chmod -R go= '{}'`", path.display()).into();
+            }
+            Self::LockHeld { pid: Some(pid) } => {
+                return format!("stop process {pid} or talk to it through its socket").into();
+            }
+            Self::LockHeld { pid: None } => {
+                "stop the other `bitchat` of this profile or talk to it through its socket"
+            }
+            Self::NoProfile { .. } => "create one with `bitchat init`",
+            Self::ProfileExists { .. } => {
+                "use it, or name another by `--home DIR` or `--profile NAME`"
+            }
+            Self::StoreCorrupt { .. } | Self::KeystoreCorrupt { .. } | Self::KdfDowngrade => {
+                RECOVER
+            }
+            Self::StoreVersion { .. } => "use the newer `bitchat` that wrote it",
+            Self::StoreFailed { .. } => DISK,
+            Self::NoPassphrase => "type it when asked, or give `--passphrase-file FILE`",
+            Self::WrongPassphrase => {
+                "type it again; if it is lost: `bitchat init --recover` with your 24 words"
+            }
+            Self::WeakPassphrase { .. } => "take four or more unrelated words",
+            Self::BadPhrase { .. } => "type the 24 words in their order, separated by spaces",
+            Self::Config { hint, .. } => hint,
+            Self::Listen { .. } => {
+                "give another address: `bitchat daemon --listen /ip4/0.0.0.0/tcp/0`"
+            }
+            Self::Network { .. } => {
+                "look at the network of this machine (`ip addr`), then try again"
+            }
+            Self::DaemonGone { .. } => "start it again with `bitchat daemon`",
+            Self::Busy { .. } | Self::Unavailable => "try again in a moment; see `bitchat status`",
+            Self::NoAnswer => {
+                "see `bitchat status`; if it does not answer either, restart the daemon"
+            }
+            Self::WaitTimedOut => "it goes on by itself; see `bitchat queue list`",
+            Self::Expired => "send it again with a longer `--expires`",
+            Self::Undeliverable => {
+                "ask the contact for a new invitation and `bitchat contact add` it"
+            }
+            Self::Rejected => "ask the contact whether you are still in its list",
+            Self::BadRequest { .. } | Self::NoRoute | Self::NoMethod => {
+                "the routes and their fields are listed in docs/API.md"
+            }
+            Self::TooLarge { .. } => "send less at once",
+            Self::NotJson => "send the header `content-type: application/json`",
+            Self::CrossSite => "use `bitchat` or `curl --unix-socket`, not a browser",
+            Self::Protocol(error) => command_hint(error),
+        })
+    }
+}
+
+const fn command_hint(error: &CommandError) -> &'static str {
+    match error {
+        CommandError::UnknownContact(_) => {
+            "see `bitchat contact list`; add one with `bitchat contact add LINK`"
+        }
+        CommandError::AmbiguousContact { .. } => {
+            "give the account id instead: `bitchat contact list` shows it"
+        }
+        CommandError::NameTaken(_) => "choose another with `--name NAME`",
+        CommandError::BadName(_) => "choose 1 to 64 bytes of visible text",
+        CommandError::BadLink(_) => "copy the whole link again; it begins with `bitchat:`",
+        CommandError::LinkExpired => "ask for a new one: `bitchat contact invite` makes it",
+        CommandError::OwnLink => "give this link to somebody else",
+        CommandError::KeyChanged => {
+            "compare safety numbers in person, then `bitchat contact remove NAME` and add it anew"
+        }
+        CommandError::TextTooLong { .. } => "split the text",
+        CommandError::TextEmpty => "give a text, or `--stdin`",
+        CommandError::UnknownMessage(_) => "see `bitchat history NAME` and `bitchat queue list`",
+        CommandError::OutboxFull(_) => "wait until some are delivered: `bitchat queue list`",
+        CommandError::OutOfRange(_) => "see `bitchat help` for what is allowed",
+        CommandError::Store(_) => DISK,
+        CommandError::Internal(_) => REPORT,
+    }
+}

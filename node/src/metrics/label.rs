@@ -1,0 +1,213 @@
+//! Labels: enums, so that the number of series is known when it compiles.
+
+use bitchat_protocol::engine::DeliveryState;
+use prometheus_client::encoding::{EncodeLabelValue, LabelValueEncoder};
+
+/// Declares an enum label: every value, its word, and the way back.
+macro_rules! label {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident => $word:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name {
+            $($(#[$doc])* $variant,)+
+        }
+
+        impl $name {
+            /// Every value.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The word in metrics and JSON. Frozen.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)+
+                }
+            }
+        }
+
+        impl EncodeLabelValue for $name {
+            fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> std::fmt::Result {
+                self.as_str().encode(encoder)
+            }
+        }
+    };
+}
+
+label! {
+    /// A named warning.
+    WarningCode {
+        /// The clock of this machine is off.
+        ClockSkew => "clock_skew",
+        /// Nobody can dial us.
+        NoInbound => "no_inbound",
+        /// Few prekeys are left.
+        PrekeysLow => "prekeys_low",
+        /// The disk is nearly full.
+        DiskLow => "disk_low",
+        /// A contact's key changed and was not verified.
+        UnverifiedKeyChange => "unverified_key_change",
+        /// The data directory seems to be a copy of one in use.
+        CopiedDatadir => "copied_datadir",
+        /// No mailbox answers.
+        MailboxUnreachable => "mailbox_unreachable",
+        /// The store's format is old.
+        StoreOld => "store_old",
+        /// The configuration or the way of starting lowers the protection.
+        ConfigInsecure => "config_insecure",
+        /// The metrics port was taken; another one is used.
+        MetricsPort => "metrics_port",
+    }
+}
+
+label! {
+    /// What carries a link.
+    Transport {
+        /// TCP, Noise, yamux.
+        Tcp => "tcp",
+        /// QUIC.
+        Quic => "quic",
+        /// Through a relay.
+        Relay => "relay",
+    }
+}
+
+label! {
+    /// Who began.
+    Direction {
+        /// The other side.
+        Inbound => "inbound",
+        /// We.
+        Outbound => "outbound",
+    }
+}
+
+label! {
+    /// What a message holds.
+    Kind {
+        /// Text.
+        Text => "text",
+    }
+}
+
+label! {
+    /// How far a message got.
+    Stage {
+        /// On this disk.
+        Queued => "queued",
+        /// Accepted by the peer's node.
+        Sent => "sent",
+        /// In custody of mailboxes.
+        Stored => "stored",
+        /// At the recipient's device.
+        Delivered => "delivered",
+        /// Read by the recipient.
+        Read => "read",
+        /// Given up: its time ran out.
+        Expired => "expired",
+        /// Given up: nobody can take it.
+        Undeliverable => "undeliverable",
+        /// Given up: the recipient refused.
+        Rejected => "rejected",
+    }
+}
+
+impl From<DeliveryState> for Stage {
+    fn from(state: DeliveryState) -> Self {
+        match state {
+            DeliveryState::Queued => Self::Queued,
+            DeliveryState::Sent => Self::Sent,
+            DeliveryState::Stored => Self::Stored,
+            DeliveryState::Delivered => Self::Delivered,
+            DeliveryState::Read => Self::Read,
+            DeliveryState::Expired => Self::Expired,
+            DeliveryState::Undeliverable => Self::Undeliverable,
+            DeliveryState::Rejected => Self::Rejected,
+        }
+    }
+}
+
+label! {
+    /// Why a frame was refused: the labels of `protocol::error::Error`.
+    Reason {
+        /// No valid frame.
+        Malformed => "malformed",
+        /// A signature does not hold.
+        NotAuthentic => "not_authentic",
+        /// Expired or replaced.
+        Stale => "stale",
+        /// Too many skipped keys at once.
+        CounterJump => "counter_jump",
+        /// Wrong key, bad tag, unknown session.
+        Decrypt => "decrypt",
+        /// An initial message used before.
+        Spent => "spent",
+        /// No contact, no invitation.
+        Stranger => "stranger",
+        /// A bound was reached.
+        Busy => "busy",
+        /// Our disk.
+        Store => "store",
+        /// Our bug.
+        Bug => "bug",
+        /// A label that this list does not know.
+        Other => "other",
+    }
+}
+
+impl Reason {
+    /// From `protocol::error::Error::label`.
+    #[must_use]
+    pub fn from_label(label: &str) -> Self {
+        Self::ALL.iter().copied().find(|reason| reason.as_str() == label).unwrap_or(Self::Other)
+    }
+}
+
+label! {
+    /// Our side of a handshake.
+    Role {
+        /// We wrote first.
+        Initiator => "initiator",
+        /// The other side did.
+        Responder => "responder",
+    }
+}
+
+label! {
+    /// An operation of the control API.
+    Route {
+        /// `GET /v1/identity`
+        Identity => "identity",
+        /// `POST /v1/invitations`
+        Invite => "invite",
+        /// `GET /v1/contacts`
+        Contacts => "contacts",
+        /// `POST /v1/contacts`
+        ContactAdd => "contact_add",
+        /// `GET /v1/contacts/{who}`
+        Contact => "contact",
+        /// `PATCH /v1/contacts/{who}`
+        ContactChange => "contact_change",
+        /// `DELETE /v1/contacts/{who}`
+        ContactRemove => "contact_remove",
+        /// `POST /v1/messages`
+        Send => "send",
+        /// `GET /v1/messages/{id}`
+        Delivery => "delivery",
+        /// `GET /v1/inbox`
+        Inbox => "inbox",
+        /// `POST /v1/inbox/ack`
+        InboxAck => "inbox_ack",
+        /// `GET /v1/inbox/stream`
+        InboxStream => "inbox_stream",
+        /// `GET /v1/history/{who}`
+        History => "history",
+        /// `GET /v1/queue`
+        Queue => "queue",
+        /// `GET /v1/peers`
+        Peers => "peers",
+        /// `GET /v1/status`
+        Status => "status",
+        /// Anything else.
+        Other => "other",
+    }
+}

@@ -1,0 +1,320 @@
+//! A whole node: a profile's lock, store, engine, network, control API, health and metrics.
+
+mod ports;
+
+use std::future::Future;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
+
+use crate::config::Config;
+use crate::control::{self, Handle, NodeStatus, Stale, Warning};
+use crate::driver::{Driver, Ends, Factory};
+use crate::error::NodeError;
+use crate::home::{Home, HomeLock};
+use crate::http::{self, Health, Heartbeat};
+use crate::keystore::{Protection, Unlocked};
+use crate::metrics::{Metrics, WarningCode};
+use crate::network::{self, Network};
+use crate::profile;
+use ports::Ports;
+
+/// Requests that wait for the engine.
+const REQUESTS_MAX: usize = 1_024;
+
+/// Events that a slow listener may lag behind before it loses the oldest and asks again.
+const EVENTS_MAX: usize = 4_096;
+
+/// How long a daemon may take from bound listeners to serving.
+const READY_WITHIN: Duration = Duration::from_secs(10);
+
+/// What a node is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Serves until it is told to stop.
+    Daemon,
+    /// Carries out one command in this process: listens nowhere, dials only for what waits.
+    Command,
+}
+
+/// What a node is built from.
+#[derive(Debug)]
+pub struct NodeOptions {
+    /// Which profile.
+    pub home: Home,
+    /// Opens its key store.
+    pub passphrase: Option<Zeroizing<String>>,
+    /// Settings.
+    pub config: Config,
+    /// What for.
+    pub mode: Mode,
+}
+
+/// A running node.
+#[derive(Debug)]
+pub struct Node {
+    handle: Handle,
+    status: watch::Receiver<NodeStatus>,
+    stop: CancellationToken,
+    engine: Option<JoinHandle<()>>,
+    network: Option<Network>,
+    servers: Vec<tokio::task::JoinHandle<()>>,
+    socket: Option<std::path::PathBuf>,
+    _lock: HomeLock,
+}
+
+impl Node {
+    /// Takes the profile's lock, opens everything and returns when it serves.
+    ///
+    /// # Errors
+    ///
+    /// [`NodeError`]: no profile, loose modes, lock held, wrong passphrase, damaged store, address
+    /// taken. Nothing keeps running then.
+    pub async fn start(options: NodeOptions) -> Result<Self, NodeError> {
+        let NodeOptions { home, passphrase, config, mode } = options;
+        if !home.has_profile() {
+            return Err(NodeError::NoProfile { home: home.root().to_owned() });
+        }
+        home.check()?;
+        let lock = home.lock()?;
+        let unlocked = unlock(&home, passphrase).await?;
+        let warnings = standing_warnings(&unlocked);
+        let metrics = Metrics::new(profile::wall_clock());
+        let (network, heard) = start_network(&home, &config, &unlocked, mode).await?;
+
+        let (requests, asked) = mpsc::channel(REQUESTS_MAX);
+        let (events, _) = broadcast::channel(EVENTS_MAX);
+        let (publish, status) = watch::channel(NodeStatus::starting(home.socket(), Instant::now()));
+        let stop = CancellationToken::new();
+        let heartbeat = Heartbeat::new(Instant::now());
+        let handle = Handle::new(requests, events.clone(), status.clone(), metrics.clone());
+        let ends = Ends {
+            requests: asked,
+            events,
+            status: publish.clone(),
+            network: network.commands(),
+            heard,
+            peers: network.peers(),
+            counters: network.counters(),
+            metrics: metrics.clone(),
+            heartbeat: heartbeat.clone(),
+            stop: stop.clone(),
+            external: config.network.external.clone(),
+            listens: mode == Mode::Daemon && !config.network.listen.is_empty(),
+        };
+        let factory = Factory {
+            dir: home.data(),
+            secrets: unlocked.secrets,
+            keys: unlocked.store_keys,
+            greet: mode == Mode::Daemon,
+        };
+        publish.send_modify(|status| status.warnings = warnings);
+        let engine = start_engine(ends, factory).await?;
+        if mode == Mode::Daemon {
+            dial_bootstrap(&network, &config.network.bootstrap)?;
+        }
+        let mut node = Self {
+            handle,
+            status,
+            stop,
+            engine: Some(engine),
+            network: Some(network),
+            servers: Vec::new(),
+            socket: None,
+            _lock: lock,
+        };
+        if mode == Mode::Daemon {
+            node.serve(&home, &config, metrics, heartbeat, &publish).await?;
+        }
+        Ok(node)
+    }
+
+    /// Opens the listeners of a daemon and waits until it is ready.
+    async fn serve(
+        &mut self,
+        home: &Home,
+        config: &Config,
+        metrics: Metrics,
+        heartbeat: Heartbeat,
+        publish: &watch::Sender<NodeStatus>,
+    ) -> Result<(), NodeError> {
+        if let Some(address) = config.metrics.listen {
+            let (listener, warning) = http::bind(address).await?;
+            let bound = listener.local_addr().ok();
+            publish.send_modify(|status| {
+                status.metrics = bound;
+                status.warnings.extend(warning);
+            });
+            let health = Health { status: self.status.clone(), heartbeat, metrics };
+            let stopped = self.stop.clone().cancelled_owned();
+            self.servers.push(tokio::spawn(http::serve(listener, health, stopped)));
+        }
+        // The socket comes last: whoever finds it finds a node that answers. We hold the lock, so
+        // nobody is behind a socket file that is there already.
+        let mut status = self.status.clone();
+        let ready = status.wait_for(|status| status.ready);
+        let in_time = tokio::time::timeout(READY_WITHIN, ready).await;
+        in_time.map_err(|_| NodeError::Unavailable)?.map_err(|_| NodeError::Unavailable)?;
+        Ports::of(&self.status.borrow().addresses).write(&home.ports_file());
+        let listener = control::bind(&home.socket(), Stale::Replace)?;
+        self.socket = Some(home.socket());
+        let stopped = self.stop.clone().cancelled_owned();
+        self.servers.push(tokio::spawn(control::serve(listener, self.router(), stopped)));
+        Ok(())
+    }
+
+    /// The control API, for use in this process.
+    pub fn router(&self) -> Router {
+        control::router(self.handle.clone())
+    }
+
+    /// What the node is doing.
+    #[must_use]
+    pub fn status(&self) -> NodeStatus {
+        self.status.borrow().clone()
+    }
+
+    /// Serves until `shutdown` resolves, then stops as [`Node::shutdown`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Node::shutdown`].
+    pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), NodeError> {
+        shutdown.await;
+        self.shutdown().await
+    }
+
+    /// Stops: no new requests, last writes to the disk, links closed, lock given back.
+    ///
+    /// # Errors
+    ///
+    /// [`NodeError::Unavailable`] if the engine's thread had ended by itself.
+    pub async fn shutdown(mut self) -> Result<(), NodeError> {
+        if let Some(socket) = self.socket.take() {
+            drop(std::fs::remove_file(socket)); // A stale one does no harm: the lock decides.
+        }
+        self.stop.cancel();
+        let engine = self.engine.take();
+        let ended =
+            tokio::task::spawn_blocking(move || engine.is_none_or(|engine| engine.join().is_ok()));
+        let sound = ended.await.unwrap_or(false);
+        if let Some(network) = self.network.take() {
+            network.shutdown().await;
+        }
+        for server in std::mem::take(&mut self.servers) {
+            drop(server.await);
+        }
+        if sound { Ok(()) } else { Err(NodeError::Unavailable) }
+    }
+}
+
+impl Drop for Node {
+    /// A node that is dropped without a shutdown (an error at the start) still lets go of its store.
+    fn drop(&mut self) {
+        self.stop.cancel();
+        if let Some(engine) = self.engine.take() {
+            drop(engine.join());
+        }
+    }
+}
+
+async fn unlock(home: &Home, passphrase: Option<Zeroizing<String>>) -> Result<Unlocked, NodeError> {
+    let home = home.clone();
+    let work = move || profile::unlock(&home, passphrase.as_ref().map(|text| text.as_str()));
+    tokio::task::spawn_blocking(work).await.map_err(|_| NodeError::Unavailable)?
+}
+
+fn standing_warnings(unlocked: &Unlocked) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    if unlocked.protection == Protection::KeyFile {
+        warnings.push(Warning {
+            code: WarningCode::ConfigInsecure,
+            message: "the key store has no passphrase: whoever reads the home has the keys"
+                .to_owned(),
+            hint: "make a new profile with `bitchat init --passphrase-file F`".to_owned(),
+        });
+    }
+    if rustix::process::geteuid().is_root() {
+        warnings.push(Warning {
+            code: WarningCode::ConfigInsecure,
+            message: "the node runs as root".to_owned(),
+            hint: "run it as a user of its own".to_owned(),
+        });
+    }
+    warnings
+}
+
+/// Starts the network on the ports of the last run, or on others if somebody took them.
+async fn start_network(
+    home: &Home,
+    config: &Config,
+    unlocked: &Unlocked,
+    mode: Mode,
+) -> Result<(Network, mpsc::Receiver<network::Event>), NodeError> {
+    let wanted = if mode == Mode::Daemon { config.network.listen.clone() } else { Vec::new() };
+    let filled = Ports::read(&home.ports_file()).fill(&wanted);
+    if filled != wanted {
+        match network::start(network_settings(config, unlocked, mode, filled)).await {
+            Ok(started) => return Ok(started),
+            Err(error) => tracing::info!(%error, "the ports of the last run are taken"),
+        }
+    }
+    Ok(network::start(network_settings(config, unlocked, mode, wanted)).await?)
+}
+
+/// Dials the peers that the operator named; each address ends with `/p2p/PEER`.
+fn dial_bootstrap(network: &Network, addresses: &[String]) -> Result<(), NodeError> {
+    for address in addresses {
+        let (_, peer) = address.rsplit_once("/p2p/").unwrap_or_default();
+        let peer = control::peer_id::parse(peer).ok_or_else(|| NodeError::Config {
+            problem: format!("network.bootstrap: {address} does not end with the id of a peer"),
+            hint: "copy the address and `device` from `bitchat id` of that node".to_owned(),
+        })?;
+        let command = network::Command::Connect { peer, addresses: vec![address.clone()] };
+        if network.commands().try_send(command).is_err() {
+            tracing::warn!("too many bootstrap peers");
+        }
+    }
+    Ok(())
+}
+
+fn network_settings(
+    config: &Config,
+    unlocked: &Unlocked,
+    mode: Mode,
+    listen: Vec<String>,
+) -> network::Settings {
+    let connections = config.limits.connections;
+    let limits = network::Limits {
+        connections,
+        // A quarter stays for our own dials, so that peers cannot lock us in.
+        connections_inbound: connections - connections / 4,
+        connections_per_peer: config.limits.connections_per_peer,
+        ..network::Limits::default()
+    };
+    network::Settings {
+        listen,
+        key: unlocked.secrets.device_seed.duplicate(),
+        mdns: mode == Mode::Daemon && config.network.mdns,
+        own_ports: config.metrics.listen.map(|address| address.port()).into_iter().collect(),
+        limits,
+    }
+}
+
+/// Opens the store and runs the engine on a thread of its own.
+async fn start_engine(ends: Ends, factory: Factory) -> Result<JoinHandle<()>, NodeError> {
+    let failed = |error: std::io::Error| NodeError::StoreFailed { reason: error.to_string() };
+    let opened = tokio::task::spawn_blocking(move || Driver::new(ends, factory)).await;
+    let driver = opened.map_err(|_| NodeError::Unavailable)??;
+    let thread = std::thread::Builder::new().name("engine".to_owned());
+    // The runtime is made where it ends: dropping one inside another panics.
+    let run = move || match tokio::runtime::Builder::new_current_thread().enable_time().build() {
+        Ok(runtime) => runtime.block_on(driver.run()),
+        Err(error) => tracing::error!(%error, "no runtime for the engine"),
+    };
+    thread.spawn(run).map_err(failed)
+}

@@ -1,0 +1,138 @@
+//! A profile: made once, unlocked at each start.
+
+use std::path::Path;
+
+use bitchat_protocol::contact;
+use bitchat_protocol::crypto::Secret;
+use bitchat_protocol::engine::{CommandError, Setup};
+use bitchat_protocol::error::Error;
+use bitchat_protocol::identity::{Account, Device, Identity, Phrase};
+use bitchat_protocol::time::UnixMillis;
+use rand::rngs::SysRng;
+use rand_core::UnwrapErr;
+use zeroize::Zeroizing;
+
+use crate::control::peer_id;
+use crate::error::NodeError;
+use crate::home::Home;
+use crate::keystore::{Keystore, Passphrase, Protection, Secrets, Unlocked};
+use crate::store::SledStore;
+
+/// The kernel's random numbers, asked each time: a snapshot of this process repeats none of them.
+pub type SystemRng = UnwrapErr<SysRng>;
+
+/// What a new profile is made from.
+#[derive(Debug)]
+pub struct NewProfile {
+    /// How the account calls itself; may be empty.
+    pub name: String,
+    /// Guards the key store.
+    pub passphrase: Option<Zeroizing<String>>,
+    /// Whether a key store without passphrase is wanted.
+    pub allow_no_passphrase: bool,
+    /// The 24 words of an account that exists.
+    pub recover: Option<Zeroizing<String>>,
+}
+
+/// What a new profile is.
+#[derive(Debug)]
+pub struct CreatedProfile {
+    /// The 24 words, to be shown once.
+    pub phrase: Zeroizing<String>,
+    /// Account id.
+    pub account: String,
+    /// `PeerId` text of the device.
+    pub device: String,
+}
+
+/// Makes a profile in an empty home.
+///
+/// # Errors
+///
+/// [`NodeError`] if there is one already, the home cannot be written, or name, passphrase or words
+/// are unusable. Nothing is left behind that would hinder a second try.
+pub fn create_profile(home: &Home, request: NewProfile) -> Result<CreatedProfile, NodeError> {
+    if home.has_profile() {
+        return Err(NodeError::ProfileExists { home: home.root().to_owned() });
+    }
+    if !request.name.is_empty() {
+        let bad = |problem| NodeError::Protocol(CommandError::BadName(problem));
+        contact::usable(&request.name).map_err(bad)?;
+    }
+    let passphrase = request.passphrase.as_deref().map(|text| Passphrase::new(text)).transpose()?;
+    if passphrase.is_none() && !request.allow_no_passphrase {
+        return Err(NodeError::NoPassphrase);
+    }
+    let mut rng = UnwrapErr(SysRng);
+    let phrase = match &request.recover {
+        Some(words) => Phrase::parse(words),
+        None => Phrase::generate(&mut rng),
+    }
+    .map_err(|error| NodeError::BadPhrase { why: error.to_string() })?;
+    let now = wall_clock();
+    let secrets = Secrets {
+        phrase_entropy: phrase.entropy().duplicate(),
+        device_seed: Secret::random(&mut rng),
+        device_dh: Secret::random(&mut rng),
+        number: 1,
+        generation: now.0,
+        created: now,
+        nickname: request.name,
+    };
+    home.create()?;
+    let _lock = home.lock()?;
+    let unlocked = Keystore::create(&home.keystore(), passphrase.as_ref(), &secrets, &mut rng)?;
+    // Made here, so that a store that is missing later is a loss to be told and not a fresh start.
+    drop(SledStore::open(&home.data(), unlocked.store_keys)?);
+    let identity = identity(&secrets)?;
+    Ok(CreatedProfile {
+        phrase: phrase.words(),
+        account: identity.account().to_string(),
+        device: peer_id::text(&identity.device().id()),
+    })
+}
+
+/// Opens the key store; slow on purpose (Argon2id).
+///
+/// # Errors
+///
+/// [`NodeError`] if it needs a passphrase, does not take this one, or is damaged.
+pub fn unlock(home: &Home, passphrase: Option<&str>) -> Result<Unlocked, NodeError> {
+    let passphrase = passphrase.map(Passphrase::new).transpose()?;
+    Ok(Keystore::open(&home.keystore(), passphrase.as_ref())?)
+}
+
+/// Whether the key store at `path` asks for a passphrase.
+///
+/// # Errors
+///
+/// [`NodeError`] if there is none or it is damaged.
+pub fn needs_passphrase(path: &Path) -> Result<bool, NodeError> {
+    Ok(Keystore::protection(path)? == Protection::Passphrase)
+}
+
+/// The engine's identity; the account signs the same certificate each time.
+///
+/// # Errors
+///
+/// [`NodeError::KeystoreCorrupt`] if the secrets are no keys.
+pub fn setup(secrets: &Secrets, greet: bool) -> Result<Setup, NodeError> {
+    Ok(Setup { identity: identity(secrets)?, nickname: secrets.nickname.clone(), greet })
+}
+
+fn identity(secrets: &Secrets) -> Result<Identity, NodeError> {
+    let corrupt = |error: Error| NodeError::KeystoreCorrupt { what: error.to_string() };
+    let phrase = Phrase::from_entropy(secrets.phrase_entropy.duplicate());
+    let account = Account::from_phrase(&phrase.map_err(|error| corrupt(error.into()))?);
+    let device =
+        Device::from_secrets(secrets.device_seed.duplicate(), secrets.device_dh.duplicate());
+    let certificate = account.certify(&device, secrets.number, secrets.generation, secrets.created);
+    Identity::new(device, certificate).map_err(corrupt)
+}
+
+/// Milliseconds since 1970.
+#[must_use]
+pub fn wall_clock() -> UnixMillis {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    UnixMillis(since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)))
+}

@@ -1,0 +1,112 @@
+//! The thread that commits: whatever waits goes into one flush.
+
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use bitchat_protocol::store::{Batch, Durable, StoreError};
+
+use super::SledStore;
+
+/// Batches in one flush. More would only make the first of them wait.
+const MERGED_MAX: usize = 256;
+
+/// Feeds batches to a [`SledStore`] from a thread of its own. Dropping it commits what waits.
+#[derive(Debug)]
+pub struct Committer {
+    queue: Option<SyncSender<Batch>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What one flush did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommitStats {
+    /// How long it took, writing and syncing.
+    pub took: Duration,
+    /// Batches in it.
+    pub batches: usize,
+    /// Writes in these.
+    pub writes: usize,
+}
+
+/// Why a batch was not taken. It comes back.
+#[derive(Debug)]
+pub enum Refused {
+    /// As many batches wait as may; try again after the next flush.
+    Busy(Batch),
+    /// A commit failed, or the thread is gone.
+    Stopped(Batch),
+}
+
+impl Committer {
+    /// Starts the thread. At most `capacity` batches wait for it. `done` gets the proofs of each
+    /// flush in order, or the error after which nothing more comes; `report` gets its figures. Both
+    /// run on the thread, and must not wait for whoever drops the committer.
+    ///
+    /// # Errors
+    ///
+    /// What the system says if it gives no thread.
+    pub fn start(
+        store: SledStore,
+        capacity: usize,
+        done: impl FnMut(Result<Vec<Durable>, StoreError>) + Send + 'static,
+        report: impl Fn(CommitStats) + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let (queue, batches) = sync_channel(capacity);
+        let thread = thread::Builder::new()
+            .name("store".to_owned())
+            .spawn(move || run(&store, batches, done, report))?;
+        Ok(Self { queue: Some(queue), thread: Some(thread) })
+    }
+
+    /// Queues a batch without waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`], with the batch.
+    pub fn submit(&self, batch: Batch) -> Result<(), Refused> {
+        let Some(queue) = &self.queue else {
+            return Err(Refused::Stopped(batch));
+        };
+        queue.try_send(batch).map_err(|error| match error {
+            TrySendError::Full(batch) => Refused::Busy(batch),
+            TrySendError::Disconnected(batch) => Refused::Stopped(batch),
+        })
+    }
+}
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        self.queue = None;
+        let ended = self.thread.take().map(JoinHandle::join);
+        if let Some(Err(_)) = ended {
+            tracing::error!("the store's thread panicked");
+        }
+    }
+}
+
+fn run(
+    store: &SledStore,
+    batches: Receiver<Batch>,
+    mut done: impl FnMut(Result<Vec<Durable>, StoreError>),
+    report: impl Fn(CommitStats),
+) {
+    while let Ok(first) = batches.recv() {
+        let mut group = vec![first];
+        group.extend(batches.try_iter().take(MERGED_MAX - 1));
+        let started = Instant::now();
+        let result = store.commit(&group);
+        let failed = result.is_err();
+        report(CommitStats {
+            took: started.elapsed(),
+            batches: group.len(),
+            writes: group.iter().map(|batch| batch.writes.len()).sum(),
+        });
+        if failed {
+            // Before the error is told, so that whoever knows it is refused.
+            drop(batches);
+            return done(result);
+        }
+        done(result);
+    }
+}

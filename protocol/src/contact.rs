@@ -1,0 +1,39 @@
+//! The people we know: accounts under local names.
+//!
+//! A petname is ours; what a contact calls itself is a suggestion and never identifies anybody.
+//! Two contacts may carry the same name (both suggested it), then the name alone finds neither.
+
+mod book;
+mod name;
+mod record;
+
+pub use book::{Book, CONTACTS_MAX, Lookup};
+pub use name::{suggested, usable};
+
+use crate::id::{AccountId, DeviceId, InvitationToken};
+use crate::time::UnixMillis;
+
+/// One contact.
+#[derive(Clone, Debug)]
+pub struct Contact {
+    /// Account: what the contact is.
+    pub account: AccountId,
+    /// Petname: what we call it.
+    pub name: String,
+    /// What it calls itself.
+    pub nickname: String,
+    /// Its newest signed record; `None` while a short invitation is unresolved.
+    pub record: Option<Vec<u8>>,
+    /// Its device.
+    pub device: DeviceId,
+    /// Generation of the device's certificate; older ones are refused.
+    pub generation: u64,
+    /// Where it may be found, from its record or invitation.
+    pub addresses: Vec<String>,
+    /// The invitation that admits us, shown until the contact has answered.
+    pub token: Option<InvitationToken>,
+    /// Whether the safety number was compared.
+    pub verified: bool,
+    /// When it was added.
+    pub added: UnixMillis,
+}

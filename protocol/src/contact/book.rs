@@ -1,0 +1,163 @@
+//! All contacts in memory, found by name, account or device.
+
+use std::collections::BTreeMap;
+
+use super::Contact;
+use crate::id::{AccountId, DeviceId};
+
+/// Contacts of one profile. More are refused as busy.
+pub const CONTACTS_MAX: usize = 10_000;
+
+/// Characters of an account id that are enough to name a contact: the prefix and 32 bits.
+const ACCOUNT_CHARS_MIN: usize = 13;
+
+/// What a name finds.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// Exactly one contact.
+    One(AccountId),
+    /// Nobody.
+    Unknown,
+    /// More than one.
+    Ambiguous(Vec<AccountId>),
+}
+
+/// Every contact, indexed.
+#[derive(Debug, Default)]
+pub struct Book {
+    contacts: BTreeMap<AccountId, Contact>,
+    devices: BTreeMap<DeviceId, AccountId>,
+}
+
+impl Book {
+    /// Adds or replaces a contact.
+    pub fn insert(&mut self, contact: Contact) {
+        self.remove(&contact.account);
+        self.devices.insert(contact.device, contact.account);
+        self.contacts.insert(contact.account, contact);
+    }
+
+    /// Forgets a contact.
+    pub fn remove(&mut self, account: &AccountId) -> Option<Contact> {
+        let contact = self.contacts.remove(account)?;
+        self.devices.remove(&contact.device);
+        Some(contact)
+    }
+
+    /// One contact.
+    #[must_use]
+    pub fn get(&self, account: &AccountId) -> Option<&Contact> {
+        self.contacts.get(account)
+    }
+
+    /// The contact whose device this is.
+    #[must_use]
+    pub fn of_device(&self, device: &DeviceId) -> Option<&Contact> {
+        self.devices.get(device).and_then(|account| self.contacts.get(account))
+    }
+
+    /// Every contact, by account.
+    pub fn iter(&self) -> impl Iterator<Item = &Contact> {
+        self.contacts.values()
+    }
+
+    /// How many.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.contacts.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.contacts.is_empty()
+    }
+
+    /// Whether a contact other than `except` has this petname.
+    #[must_use]
+    pub fn is_taken(&self, name: &str, except: Option<&AccountId>) -> bool {
+        self.contacts
+            .values()
+            .any(|contact| contact.name == name && Some(&contact.account) != except)
+    }
+
+    /// Finds by petname, fingerprint, account id, or the start of an account id.
+    #[must_use]
+    pub fn find(&self, who: &str) -> Lookup {
+        let named = |contact: &&Contact| {
+            contact.name == who || contact.account.fingerprint() == who || {
+                who.starts_with("bchat1")
+                    && who.len() >= ACCOUNT_CHARS_MIN
+                    && contact.account.to_string().starts_with(who)
+            }
+        };
+        let matches: Vec<_> =
+            self.contacts.values().filter(named).map(|found| found.account).collect();
+        match matches.as_slice() {
+            [] => Lookup::Unknown,
+            [one] => Lookup::One(*one),
+            _ => Lookup::Ambiguous(matches),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::UnixMillis;
+
+    fn contact(byte: u8, name: &str) -> Contact {
+        Contact {
+            account: AccountId([byte; 32]),
+            name: name.to_owned(),
+            nickname: String::new(),
+            record: None,
+            device: DeviceId([byte; 32]),
+            generation: 1,
+            addresses: Vec::new(),
+            token: None,
+            verified: false,
+            added: UnixMillis(0),
+        }
+    }
+
+    #[test]
+    fn a_name_that_two_contacts_carry_finds_neither() {
+        let mut book = Book::default();
+        book.insert(contact(1, "bob"));
+        book.insert(contact(2, "bob"));
+        book.insert(contact(3, "carol"));
+
+        assert_eq!(book.find("carol"), Lookup::One(AccountId([3; 32])));
+        assert_eq!(
+            book.find("bob"),
+            Lookup::Ambiguous(vec![AccountId([1; 32]), AccountId([2; 32])])
+        );
+        assert_eq!(book.find("dave"), Lookup::Unknown);
+    }
+
+    #[test]
+    fn an_account_id_or_its_start_or_the_fingerprint_finds_a_contact() {
+        let mut book = Book::default();
+        book.insert(contact(1, "bob"));
+        let id = AccountId([1; 32]);
+
+        assert_eq!(book.find(&id.to_string()), Lookup::One(id));
+        assert_eq!(book.find(&id.to_string()[..13]), Lookup::One(id));
+        assert_eq!(book.find(&id.to_string()[..12]), Lookup::Unknown);
+        assert_eq!(book.find(&id.fingerprint()), Lookup::One(id));
+    }
+
+    #[test]
+    fn a_replaced_device_no_longer_finds_the_contact() {
+        let mut book = Book::default();
+        book.insert(contact(1, "bob"));
+        let mut moved = contact(1, "bob");
+        moved.device = DeviceId([9; 32]);
+
+        book.insert(moved);
+
+        assert!(book.of_device(&DeviceId([1; 32])).is_none());
+        assert!(book.of_device(&DeviceId([9; 32])).is_some());
+    }
+}

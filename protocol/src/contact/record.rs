@@ -1,0 +1,55 @@
+//! A contact at rest: `rest::Contact`.
+
+use bitchat_proto::prost::Message;
+use bitchat_proto::rest;
+
+use super::Contact;
+use crate::error::Malformed;
+use crate::id::{AccountId, DeviceId, InvitationToken, exactly};
+use crate::time::UnixMillis;
+
+impl Contact {
+    /// The bytes at rest.
+    #[must_use]
+    pub fn to_record(&self) -> Vec<u8> {
+        rest::Contact {
+            account: self.account.0.to_vec(),
+            name: self.name.clone(),
+            nickname: self.nickname.clone(),
+            record: self.record.clone().unwrap_or_default(),
+            device: self.device.0.to_vec(),
+            addresses: self.addresses.clone(),
+            token: self.token.map(|token| token.0.to_vec()).unwrap_or_default(),
+            verified: self.verified,
+            added_ms: self.added.0,
+            generation: self.generation,
+        }
+        .encode_to_vec()
+    }
+
+    /// From bytes at rest.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] if no version wrote this.
+    pub fn from_record(bytes: &[u8]) -> Result<Self, Malformed> {
+        let row = rest::Contact::decode(bytes).map_err(|_| Malformed("contact row"))?;
+        let token = if row.token.is_empty() {
+            None
+        } else {
+            Some(InvitationToken(exactly(&row.token, "contact row")?))
+        };
+        Ok(Self {
+            account: AccountId(exactly(&row.account, "contact row")?),
+            name: row.name,
+            nickname: row.nickname,
+            record: Some(row.record).filter(|record| !record.is_empty()),
+            device: DeviceId(exactly(&row.device, "contact row")?),
+            generation: row.generation,
+            addresses: row.addresses,
+            token,
+            verified: row.verified,
+            added: UnixMillis(row.added_ms),
+        })
+    }
+}

@@ -1,0 +1,200 @@
+//! Initial messages: who may found a session, and what its introduction teaches us.
+//!
+//! Cheapest check first. Nothing is stored before the first message has opened, and everything is
+//! stored in the batch that holds that message.
+
+use bitchat_proto::wire;
+use rand_core::CryptoRng;
+
+use super::{Engine, Event, Fact, Output};
+use crate::contact::{self, CONTACTS_MAX, Contact};
+use crate::envelope::{Content, Envelope, Introduction};
+use crate::error::{Error, Malformed};
+use crate::handshake;
+use crate::id::{AccountId, DeviceId};
+use crate::identity::Certificate;
+use crate::invitation::ContactRecord;
+use crate::session::{Session, StoredKeys};
+use crate::store::{Key, Store, Table};
+
+impl<S: Store, R: CryptoRng> Engine<S, R> {
+    /// Founds a session from its first message; returns the sender and the plaintext.
+    pub(super) fn admit(
+        &mut self,
+        peer: DeviceId,
+        envelope: &Envelope,
+        initial: &wire::Initial,
+    ) -> Result<(AccountId, Vec<u8>), Error> {
+        if self.book.of_device(&peer).is_none() {
+            self.strangers.admit(self.now.mono)?;
+        }
+        let accepted = handshake::accept(&self.identity, &self.prekeys, initial)?;
+        let certificate = accepted.peer.clone();
+        if certificate.device() != peer || accepted.session != envelope.session {
+            return Err(Error::NotAuthentic("initial message of another device"));
+        }
+        let replay = accepted.replay;
+        if handshake::is_replay(&self.store, &replay)? {
+            return Err(Error::Spent);
+        }
+        let mut session = Session::accepted(accepted, self.now.wall);
+        let opened = session.open(
+            envelope.message,
+            &envelope.sealed,
+            &StoredKeys::new(&self.store, envelope.session),
+            self.now.wall,
+            &mut self.rng,
+        )?;
+        let introduction = Content::decode(&opened.plaintext)?.introduction;
+        let introduction = introduction.ok_or(Malformed("initial message without introduction"))?;
+        let record = self.check_introduction(&certificate, &introduction)?;
+        self.conversations.load(certificate.account(), &self.store)?;
+        self.sessions.preferred(peer, &self.store)?;
+        self.introduce(&certificate, &introduction, &record)?;
+
+        handshake::remember_replay(&mut self.store, &replay, self.now.wall);
+        session.write_skipped(opened.changes, &mut self.store, self.now.wall);
+        let account = certificate.account();
+        if self.sessions.found(session, &mut self.store)? {
+            self.encrypt_again(account, envelope.session);
+        }
+        self.fact(Fact::SessionFounded { initiator: false });
+        Ok((account, opened.plaintext))
+    }
+
+    /// Checks that the sender is a contact or invited. Leaves no trace: anybody may ask.
+    fn check_introduction(
+        &self,
+        certificate: &Certificate,
+        introduction: &Introduction,
+    ) -> Result<ContactRecord, Error> {
+        let record = ContactRecord::verify(&introduction.record, self.now.wall)?;
+        if record.certificate() != certificate {
+            return Err(Error::NotAuthentic("introduction of somebody else"));
+        }
+        let account = certificate.account();
+        self.check_device(account, certificate.device())?;
+        if self.book.get(&account).is_none() {
+            if !introduction.token.is_some_and(|token| self.is_invited(token)) {
+                return Err(Error::Stranger);
+            }
+            if self.book.len() >= CONTACTS_MAX {
+                return Err(Error::Busy("contacts"));
+            }
+        }
+        Ok(record)
+    }
+
+    /// A device speaks for one account: whoever claims another's would get its messages and receipts.
+    pub(super) fn check_device(&self, account: AccountId, device: DeviceId) -> Result<(), Error> {
+        match self.book.of_device(&device) {
+            Some(other) if other.account != account => {
+                Err(Error::NotAuthentic("device of another contact"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes a checked sender into the book, and learns its record.
+    fn introduce(
+        &mut self,
+        certificate: &Certificate,
+        introduction: &Introduction,
+        record: &ContactRecord,
+    ) -> Result<(), Error> {
+        let account = certificate.account();
+        if self.book.get(&account).is_some() {
+            self.change_device(account, certificate)?;
+        } else {
+            if let Some(token) = introduction.token {
+                self.used_invitation(token);
+            }
+            let contact = self.new_contact(certificate, &introduction.nickname);
+            self.save_contact(contact);
+        }
+        self.learn_record(account, record, introduction.record.clone())
+    }
+
+    fn new_contact(&self, certificate: &Certificate, nickname: &str) -> Contact {
+        let account = certificate.account();
+        Contact {
+            account,
+            name: contact::suggested(nickname, &account.fingerprint()),
+            nickname: nickname.to_owned(),
+            record: None,
+            device: certificate.device(),
+            generation: certificate.generation(),
+            addresses: Vec::new(),
+            token: None,
+            verified: false,
+            added: self.now.wall,
+        }
+    }
+
+    /// A known account speaks from the device that we know, or from a later one. Accounts are what
+    /// a person verifies, so the mark stays; sessions with the old device end.
+    fn change_device(
+        &mut self,
+        account: AccountId,
+        certificate: &Certificate,
+    ) -> Result<(), Error> {
+        let Some(known) = self.book.get(&account) else {
+            return Err(Error::Stranger);
+        };
+        if certificate.device() == known.device && certificate.generation() == known.generation {
+            return Ok(());
+        }
+        if certificate.generation() <= known.generation {
+            return Err(Error::Stale("certificate of an earlier device"));
+        }
+        let mut contact = known.clone();
+        let old = contact.device;
+        contact.device = certificate.device();
+        contact.generation = certificate.generation();
+        contact.record = None;
+        self.sessions.forget(old, &mut self.store)?;
+        self.save_contact(contact);
+        Ok(())
+    }
+
+    /// Keeps a verified record of a contact if it is newer than the one we have.
+    pub(super) fn learn_record(
+        &mut self,
+        account: AccountId,
+        record: &ContactRecord,
+        bytes: Vec<u8>,
+    ) -> Result<(), Error> {
+        let Some(known) = self.book.get(&account) else {
+            return Err(Error::Stranger);
+        };
+        let device = record.certificate().device();
+        self.check_device(account, device)?;
+        let old = known.record.as_deref().map(ContactRecord::parse).transpose()?;
+        let newer = match &old {
+            Some(old) => record.supersedes(old),
+            None => device == known.device && record.certificate().generation() >= known.generation,
+        };
+        if !newer {
+            return Ok(());
+        }
+        let mut contact = known.clone();
+        let gone = (contact.device != device).then_some(contact.device);
+        contact.device = device;
+        contact.generation = record.certificate().generation();
+        contact.addresses = record.addresses().to_vec();
+        contact.record = Some(bytes);
+        if let Some(gone) = gone {
+            self.sessions.forget(gone, &mut self.store)?;
+        }
+        self.save_contact(contact);
+        Ok(())
+    }
+
+    /// Writes a contact and tells the user's programs.
+    pub(super) fn save_contact(&mut self, contact: Contact) {
+        let account = contact.account;
+        self.store.put(Key::of(Table::Contact, &account.0), contact.to_record());
+        self.book.insert(contact);
+        self.after_writes(Output::Event(Event::Contact(account)));
+    }
+}

@@ -1,0 +1,174 @@
+//! Links that come and go, and the fate of what was handed to them.
+
+use std::time::Duration;
+
+use rand_core::CryptoRng;
+
+use super::timer::Reason;
+use super::{DeliveryState, Engine};
+use crate::envelope::Body;
+use crate::error::{Code, Error};
+use crate::id::{DeviceId, SendToken};
+use crate::store::Store;
+
+/// Pause after a peer says that it is busy without saying for how long.
+const BUSY_PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest pause that a peer may impose on us.
+const BUSY_PAUSE_MAX: Duration = Duration::from_secs(600);
+
+/// Pause before a send that failed on a standing link (its queue was full) is tried again.
+const FULL_PAUSE: Duration = Duration::from_millis(50);
+
+impl<S: Store, R: CryptoRng> Engine<S, R> {
+    pub(super) fn connected(&mut self, peer: DeviceId) -> Result<(), Error> {
+        self.links.insert(peer);
+        self.dialling.remove(&peer);
+        let Some(contact) = self.book.of_device(&peer) else {
+            return Ok(());
+        };
+        let account = contact.account;
+        self.timers.cancel(Reason::Retry(account));
+        if let Some(queue) = self.outbox.queue_mut(&account) {
+            queue.failures = 0;
+            queue.paused_until = None;
+            queue.restart();
+        }
+        self.drain(account)?;
+        if self.told.get(&peer) != Some(&self.record_sequence) {
+            self.send_unqueued(account, peer, Body::Update)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn disconnected(&mut self, peer: DeviceId) -> Result<(), Error> {
+        let stood = self.links.remove(&peer);
+        self.dialling.remove(&peer);
+        self.told.remove(&peer);
+        let Some(account) = self.book.of_device(&peer).map(|contact| contact.account) else {
+            return Ok(());
+        };
+        self.timers.cancel(Reason::Retry(account));
+        self.timers.cancel(Reason::Receipt(account));
+        if let Some(queue) = self.outbox.queue_mut(&account) {
+            queue.restart();
+            queue.failures = if stood { 1 } else { queue.failures.saturating_add(1) };
+            self.want_link(account);
+        }
+        Ok(())
+    }
+
+    /// A contact for whom something waits is near: no reason to wait out the back-off.
+    pub(super) fn discovered(
+        &mut self,
+        peer: DeviceId,
+        addresses: Vec<String>,
+    ) -> Result<(), Error> {
+        let Some(contact) = self.book.of_device(&peer) else {
+            return Ok(());
+        };
+        let account = contact.account;
+        if self.links.contains(&peer) || self.dialling.contains(&peer) {
+            return Ok(());
+        }
+        drop(addresses); // The network keeps them and uses them when told to connect.
+        if let Some(queue) = self.outbox.queue_mut(&account) {
+            queue.failures = 0;
+            self.timers.set(Reason::Retry(account), self.now.mono);
+        }
+        Ok(())
+    }
+
+    pub(super) fn accepted(&mut self, token: SendToken) -> Result<(), Error> {
+        let Some((account, sequence)) = self.tokens.get(&token).copied() else {
+            return Ok(());
+        };
+        let Some(queue) = self.outbox.queue_mut(&account) else {
+            return Ok(());
+        };
+        let message = queue.message(sequence);
+        if queue.accepted(sequence, token)
+            && let Some(message) = message
+        {
+            self.set_delivery(message, DeliveryState::Sent, "accepted by the recipient's node")?;
+        }
+        let before = self.store.open_writes();
+        let drained = self.drain(account);
+        if self.store.open_writes() == before && !self.sessions.is_dirty() {
+            self.seal_soon();
+        } else {
+            self.seal_now = true;
+        }
+        self.await_receipts(account);
+        drained
+    }
+
+    pub(super) fn send_failed(&mut self, token: SendToken) -> Result<(), Error> {
+        let Some((account, sequence)) = self.tokens.remove(&token) else {
+            return Ok(());
+        };
+        if let Some(queue) = self.outbox.queue_mut(&account) {
+            queue.failed(sequence, token);
+            queue.pause(self.now.mono + FULL_PAUSE);
+            self.timers.set_if_none(Reason::Retry(account), self.now.mono + FULL_PAUSE);
+        }
+        Ok(())
+    }
+
+    pub(super) fn refused(
+        &mut self,
+        token: SendToken,
+        code: Code,
+        retry_after: Duration,
+    ) -> Result<(), Error> {
+        let Some((account, sequence)) = self.tokens.get(&token).copied() else {
+            return Ok(());
+        };
+        let Some(queue) = self.outbox.queue_mut(&account) else {
+            return Ok(());
+        };
+        match code {
+            Code::Stranger => {
+                let message = queue.message(sequence).ok_or(Error::Bug("outbox index"))?;
+                self.finish(
+                    message,
+                    DeliveryState::Rejected,
+                    "the recipient does not know this account",
+                )?;
+            }
+            Code::Busy | Code::Internal => {
+                let pause = retry_after.clamp(BUSY_PAUSE, BUSY_PAUSE_MAX);
+                queue.pause(self.now.mono + pause);
+                queue.repeat(sequence);
+                self.timers.set_if_none(Reason::Retry(account), self.now.mono + pause);
+            }
+            // It could not be opened there. The row stays; it is sent again when its receipt is overdue.
+            Code::Rejected => {}
+        }
+        Ok(())
+    }
+
+    pub(super) fn addresses_changed(&mut self, addresses: Vec<String>) -> Result<(), Error> {
+        let addresses = crate::invitation::best_addresses(addresses);
+        if addresses != self.addresses {
+            self.addresses = addresses;
+            self.issue_record()?;
+            self.tell_record()?;
+        }
+        Ok(())
+    }
+
+    /// Sends our new record to every contact that is connected.
+    pub(super) fn tell_record(&mut self) -> Result<(), Error> {
+        let connected: Vec<_> = self
+            .book
+            .iter()
+            .filter(|contact| self.links.contains(&contact.device))
+            .map(|contact| (contact.account, contact.device))
+            .collect();
+        for (account, device) in connected {
+            self.send_unqueued(account, device, Body::Update)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,182 @@
+//! Commands about contacts.
+
+use rand_core::CryptoRng;
+
+use super::command::{CommandError, ContactView, Who};
+use super::timer::Reason;
+use super::{DeliveryState, Engine, Event, Output};
+use crate::contact::{self, CONTACTS_MAX, Contact};
+use crate::envelope::{Body, Content};
+use crate::id::MessageId;
+use crate::invitation::{ContactRecord, Invitation, Target};
+use crate::outbox::EXPIRES_AFTER;
+use crate::store::{Key, Store, Table};
+
+impl<S: Store, R: CryptoRng> Engine<S, R> {
+    pub(super) fn add_contact(
+        &mut self,
+        link: &str,
+        name: Option<String>,
+    ) -> Result<ContactView, CommandError> {
+        let invitation =
+            Invitation::parse_link(link).map_err(|error| CommandError::BadLink(error.0))?;
+        if invitation.is_expired(self.now.wall) {
+            return Err(CommandError::LinkExpired);
+        }
+        let mut contact = self.invited(&invitation)?;
+        if contact.account == self.identity.account() {
+            return Err(CommandError::OwnLink);
+        }
+        self.check_device(contact.account, contact.device)?;
+        if let Some(known) = self.book.get(&contact.account).cloned() {
+            return self.invited_again(known, contact, name);
+        }
+        if self.book.len() >= CONTACTS_MAX {
+            return Err(CommandError::OutOfRange("10,000 contacts are the limit"));
+        }
+        if let Some(name) = name {
+            self.check_name(&name, None)?;
+            contact.name = name;
+        } else if self.book.is_taken(&contact.name, None) {
+            return Err(CommandError::NameTaken(contact.name));
+        }
+        let (account, view) = (contact.account, self.contact_view(&contact, false));
+        self.save_contact(contact);
+        self.hello(account)?;
+        Ok(view)
+    }
+
+    /// The contact that an invitation describes, under its suggested name.
+    fn invited(&self, invitation: &Invitation) -> Result<Contact, CommandError> {
+        let (account, device, generation, addresses, record) = match &invitation.target {
+            Target::Record(bytes) => {
+                let record = ContactRecord::verify(bytes, self.now.wall)?;
+                let certificate = record.certificate();
+                let ids = (certificate.account(), certificate.device(), certificate.generation());
+                (ids.0, ids.1, ids.2, record.addresses().to_vec(), Some(bytes.clone()))
+            }
+            Target::Short { account, device, addresses } => {
+                (*account, *device, 0, addresses.clone(), None)
+            }
+        };
+        Ok(Contact {
+            account,
+            name: contact::suggested(&invitation.nickname, &account.fingerprint()),
+            nickname: invitation.nickname.clone(),
+            record,
+            device,
+            generation,
+            addresses,
+            token: Some(invitation.token),
+            verified: false,
+            added: self.now.wall,
+        })
+    }
+
+    /// A second invitation of a known account: newer addresses and keys are taken, the name and the
+    /// verified mark stay.
+    fn invited_again(
+        &mut self,
+        known: Contact,
+        invited: Contact,
+        name: Option<String>,
+    ) -> Result<ContactView, CommandError> {
+        let account = known.account;
+        if let Some(name) = &name {
+            self.check_name(name, Some(&account))?;
+        }
+        if let Some(bytes) = invited.record {
+            let record = ContactRecord::verify(&bytes, self.now.wall)?;
+            self.learn_record(account, &record, bytes)?;
+        } else if invited.device != known.device {
+            return Err(CommandError::KeyChanged);
+        }
+        let mut contact = self.book.get(&account).cloned().unwrap_or(known);
+        contact.token = invited.token;
+        if contact.record.is_none() {
+            contact.addresses = invited.addresses;
+        }
+        if let Some(name) = name {
+            contact.name = name;
+        }
+        let view = self.contact_view(&contact, true);
+        let device = contact.device;
+        self.save_contact(contact);
+        self.renew_session(account, device)?;
+        self.hello(account)?;
+        Ok(view)
+    }
+
+    /// Lets the inviter know that we are there, without a word to show.
+    fn hello(&mut self, account: crate::id::AccountId) -> Result<(), CommandError> {
+        let id = MessageId::random(&mut self.rng);
+        let (lamport, sequence, sent, introduction) = (0, 0, self.now.wall, None);
+        let content = Content {
+            lamport,
+            sequence,
+            parents: Vec::new(),
+            sent,
+            introduction,
+            body: Body::Hello,
+        };
+        self.enqueue(account, id, &content, EXPIRES_AFTER)
+    }
+
+    fn check_name(
+        &self,
+        name: &str,
+        except: Option<&crate::id::AccountId>,
+    ) -> Result<(), CommandError> {
+        contact::usable(name).map_err(CommandError::BadName)?;
+        if self.book.is_taken(name, except) {
+            return Err(CommandError::NameTaken(name.to_owned()));
+        }
+        Ok(())
+    }
+
+    pub(super) fn rename(&mut self, who: &Who, name: String) -> Result<ContactView, CommandError> {
+        let mut contact = self.find(who)?.clone();
+        self.check_name(&name, Some(&contact.account))?;
+        contact.name = name;
+        let view = self.contact_view(&contact, true);
+        self.save_contact(contact);
+        Ok(view)
+    }
+
+    pub(super) fn verify(
+        &mut self,
+        who: &Who,
+        verified: bool,
+    ) -> Result<ContactView, CommandError> {
+        let mut contact = self.find(who)?.clone();
+        contact.verified = verified;
+        let view = self.contact_view(&contact, true);
+        self.save_contact(contact);
+        Ok(view)
+    }
+
+    /// Forgets a contact: its keys, sessions and whatever waited for it. The history stays.
+    pub(super) fn remove_contact(&mut self, who: &Who) -> Result<(), CommandError> {
+        let contact = self.find(who)?.clone();
+        let account = contact.account;
+        self.release_held(account)?;
+        let waiting: Vec<_> = self
+            .outbox
+            .queue(&account)
+            .map(|queue| queue.entries().map(|(_, entry)| entry.message).collect())
+            .unwrap_or_default();
+        for message in waiting {
+            self.finish(message, DeliveryState::Undeliverable, "the contact was removed")?;
+        }
+        self.sessions.forget(contact.device, &mut self.store)?;
+        for reason in [Reason::Retry(account), Reason::Receipt(account), Reason::Held(account)] {
+            self.timers.cancel(reason);
+        }
+        self.told.remove(&contact.device);
+        self.receipts.remove(&account);
+        self.store.delete(Key::of(Table::Contact, &account.0));
+        self.book.remove(&account);
+        self.after_writes(Output::Event(Event::Contact(account)));
+        Ok(())
+    }
+}

@@ -1,0 +1,198 @@
+//! Opened content: texts into the inbox, receipts out of the outbox, records into the book.
+
+use rand_core::CryptoRng;
+
+use super::timer::Reason;
+use super::{DeliveryState, Engine, Event, Fact, Output};
+use crate::envelope::{Body, Content, Frame};
+use crate::error::Error;
+use crate::id::{AccountId, DeviceId, MessageId};
+use crate::inbox::{Incoming, Release, Stored};
+use crate::invitation::ContactRecord;
+use crate::outbox;
+use crate::store::Store;
+use crate::time::UnixMillis;
+
+/// Message ids in one receipt.
+const RECEIPT_IDS: usize = 512;
+
+impl<S: Store, R: CryptoRng> Engine<S, R> {
+    pub(super) fn deliver(
+        &mut self,
+        account: AccountId,
+        device: DeviceId,
+        id: MessageId,
+        content: Content,
+    ) -> Result<(), Error> {
+        match content.body {
+            Body::Text(text) => {
+                let (sequence, lamport, sent) = (content.sequence, content.lamport, content.sent);
+                let received = self.now.wall;
+                let message =
+                    Incoming { id, account, device, sequence, lamport, sent, received, text };
+                self.admit_text(message)?;
+                self.owe_receipt(account, id);
+            }
+            Body::Hello => self.owe_receipt(account, id),
+            Body::Update => {}
+            Body::Receipts(ids) => {
+                for id in ids {
+                    self.receipted(account, id)?;
+                }
+                self.receipts_came(account)?;
+            }
+        }
+        // Last: a bad record must not cost the message that carried it.
+        if let Some(introduction) = content.introduction {
+            let record = ContactRecord::verify(&introduction.record, self.now.wall)?;
+            if record.certificate().account() != account || record.certificate().device() != device
+            {
+                return Err(Error::NotAuthentic("introduction of somebody else"));
+            }
+            self.learn_record(account, &record, introduction.record)?;
+        }
+        Ok(())
+    }
+
+    fn admit_text(&mut self, message: Incoming) -> Result<(), Error> {
+        let account = message.account;
+        let conversation = self.conversations.edit(account, &self.store)?;
+        let released = self.held.admit(message, conversation, &mut self.store);
+        self.show_all(released)?;
+        self.set_held_timer(account);
+        Ok(())
+    }
+
+    /// A message waited long enough for its predecessors.
+    pub(super) fn release_held(&mut self, account: AccountId) -> Result<(), Error> {
+        let conversation = self.conversations.edit(account, &self.store)?;
+        let released = self.held.release_all(account, conversation, &mut self.store);
+        self.show_all(released)?;
+        self.set_held_timer(account);
+        Ok(())
+    }
+
+    pub(super) fn set_held_timer(&mut self, account: AccountId) {
+        match self.held.until(&account) {
+            Some(until) => {
+                let wait = until.since(self.now.wall).min(crate::inbox::HOLD_FOR);
+                self.timers.set(Reason::Held(account), self.now.mono + wait);
+            }
+            None => self.timers.cancel(Reason::Held(account)),
+        }
+    }
+
+    fn show_all(&mut self, released: Vec<Release>) -> Result<(), Error> {
+        for release in released {
+            let account = release.message.account;
+            let cursor = self.next_cursor;
+            let conversation = self.conversations.edit(account, &self.store)?;
+            let index = conversation.take_index();
+            conversation.advance(release.message.lamport, release.message.id);
+            self.next_cursor = cursor.saturating_add(1);
+            let stored = Stored {
+                id: release.message.id,
+                outgoing: false,
+                text: release.message.text,
+                lamport: release.message.lamport,
+                sent: release.message.sent,
+                received: Some(release.message.received),
+                gap: release.gap,
+                late: release.late,
+                cursor,
+            };
+            stored.write(&mut self.store, account, index);
+            self.fact(Fact::Received);
+            if release.gap > 0 {
+                self.fact(Fact::Gap);
+            }
+            let view = self.message_view(account, index, stored, None);
+            self.after_writes(Output::Event(Event::Received(view)));
+        }
+        Ok(())
+    }
+
+    /// The contact's device has this message.
+    fn receipted(&mut self, account: AccountId, id: MessageId) -> Result<(), Error> {
+        if self.outbox.place(&id).is_some_and(|place| place.0 == account) {
+            self.finish(id, DeliveryState::Delivered, "receipt of the recipient's device")?;
+        }
+        Ok(())
+    }
+
+    /// Takes a row out of the outbox, for good, and says why.
+    pub(super) fn finish(
+        &mut self,
+        id: MessageId,
+        state: DeliveryState,
+        evidence: &'static str,
+    ) -> Result<(), Error> {
+        let Some(place) = self.outbox.place(&id) else {
+            return Ok(());
+        };
+        let was_shown = self.set_delivery(id, state, evidence)?;
+        let Some(entry) = self.outbox.remove(place) else {
+            return Err(Error::Bug("outbox index"));
+        };
+        if let Some(token) = entry.token {
+            self.tokens.remove(&token);
+        }
+        self.store.delete(outbox::key_of(place));
+        if was_shown {
+            self.fact(Fact::Reached { state, after: self.now.wall.since(entry.created) });
+        }
+        self.outbox_dirty = true;
+        Ok(())
+    }
+
+    /// Remembers to tell the contact that we have its message.
+    pub(super) fn owe_receipt(&mut self, account: AccountId, id: MessageId) {
+        self.receipts.entry(account).or_default().push(id);
+    }
+
+    /// Encrypts every receipt that is owed, one frame for many ids, into the batch that holds the
+    /// messages. A receipt is never queued: if it is lost, the sender asks by sending again.
+    pub(super) fn flush_receipts(&mut self) {
+        for (account, ids) in std::mem::take(&mut self.receipts) {
+            let Some(device) = self.book.get(&account).map(|contact| contact.device) else {
+                continue;
+            };
+            if !self.links.contains(&device) {
+                continue;
+            }
+            for chunk in ids.chunks(RECEIPT_IDS) {
+                if let Err(error) =
+                    self.send_unqueued(account, device, Body::Receipts(chunk.to_vec()))
+                {
+                    self.fact(Fact::Refused(error.label()));
+                }
+            }
+        }
+    }
+
+    /// Encrypts content that is not worth a row of the outbox and sends it once.
+    pub(super) fn send_unqueued(
+        &mut self,
+        account: AccountId,
+        device: DeviceId,
+        body: Body,
+    ) -> Result<(), Error> {
+        let Some(session) = self.sessions.preferred(device, &self.store)? else {
+            return Ok(());
+        };
+        let lamport = 0;
+        let sent = if body == Body::Update { self.now.wall } else { UnixMillis(0) };
+        let mut content =
+            Content { lamport, sequence: 0, parents: Vec::new(), sent, introduction: None, body };
+        self.add_introduction(account, device, &mut content)?;
+        let id = MessageId::random(&mut self.rng);
+        let frame = self.seal((device, session), id, &content)?;
+        let token = self.take_token();
+        self.after_writes(Output::Send {
+            peer: device,
+            token,
+            frame: Frame::Envelope(frame).encode(),
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,284 @@
+//! What leaves: rows of the outbox, oldest first, as far as the windows allow.
+
+use std::time::Duration;
+
+use rand_core::CryptoRng;
+
+use super::timeout::FAILED_PAUSE;
+use super::timer::Reason;
+use super::{Engine, Fact, Output};
+use crate::envelope::{Content, Envelope, Frame, Introduction};
+use crate::error::Error;
+use crate::handshake;
+use crate::id::{AccountId, DeviceId, MessageId, SessionId};
+use crate::invitation::ContactRecord;
+use crate::outbox::{self, OutboxRow, Place};
+use crate::resilience::Backoff;
+use crate::session::{Peer, Session};
+use crate::store::{Store, StoreError};
+
+/// Between attempts to reach a contact.
+pub(super) const RETRY: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(600));
+
+/// The shortest wait between attempts, so that full jitter never makes a busy loop.
+const RETRY_MIN: Duration = Duration::from_millis(200);
+
+/// How long a dial may stay unanswered before it counts as failed.
+const DIAL_MAX: Duration = Duration::from_secs(60);
+
+/// How long a receipt may take on a standing link before the frame is sent again; doubles.
+const RECEIPT_WAIT: Duration = Duration::from_secs(10);
+
+/// How long a record that we asked for may take before we ask again.
+const RECORD_WAIT: Duration = Duration::from_secs(10);
+
+/// Rows that are sent again when receipts are overdue: enough to find out, too few to flood.
+const REPEATED: usize = 64;
+
+impl<S: Store, R: CryptoRng> Engine<S, R> {
+    /// Hands over what may leave to a contact, or sees to it that a link comes about. What fails is
+    /// tried again.
+    pub(super) fn drain(&mut self, account: AccountId) -> Result<(), Error> {
+        let done = self.drain_now(account);
+        if done.is_err() {
+            self.timers.set_if_none(Reason::Retry(account), self.now.mono + FAILED_PAUSE);
+        }
+        done
+    }
+
+    fn drain_now(&mut self, account: AccountId) -> Result<(), Error> {
+        let Some(contact) = self.book.get(&account) else {
+            return Ok(());
+        };
+        let device = contact.device;
+        if !self.links.contains(&device) {
+            self.want_link(account);
+            return Ok(());
+        }
+        while let Some((sequence, _)) =
+            self.outbox.queue(&account).and_then(|queue| queue.next_to_send(self.now.mono))
+        {
+            if !self.has_way(account, device)? {
+                return self.ask_for_record(account, device);
+            }
+            self.hand_over((account, sequence), device)?;
+        }
+        // Whatever else set the deadline: what is paused goes on when its pause ends.
+        if let Some(until) = self.outbox.queue(&account).and_then(|queue| queue.paused_until)
+            && self.now.mono < until
+        {
+            self.timers.set_if_none(Reason::Retry(account), until);
+        }
+        Ok(())
+    }
+
+    /// Whether there is a session, or a record to start one with.
+    fn has_way(&mut self, account: AccountId, device: DeviceId) -> Result<bool, Error> {
+        if self.sessions.preferred(device, &self.store)?.is_some() {
+            return Ok(true);
+        }
+        let record = self.book.get(&account).and_then(|contact| contact.record.as_deref());
+        Ok(record.is_some_and(|bytes| ContactRecord::verify(bytes, self.now.wall).is_ok()))
+    }
+
+    fn ask_for_record(&mut self, account: AccountId, peer: DeviceId) -> Result<(), Error> {
+        let token = self.book.get(&account).and_then(|contact| contact.token);
+        let invitation = token.ok_or(Error::Stale("contact record"))?;
+        let token = self.take_token();
+        self.timers.set_if_none(Reason::Retry(account), self.now.mono + RECORD_WAIT);
+        let frame = Frame::RecordRequest(invitation).encode();
+        self.after_writes(Output::Send { peer, token, frame });
+        Ok(())
+    }
+
+    fn hand_over(&mut self, place: Place, device: DeviceId) -> Result<(), Error> {
+        let (session, frame) = self.frame_of(place, device)?;
+        let token = self.take_token();
+        let Some(queue) = self.outbox.queue_mut(&place.0) else {
+            return Err(Error::Bug("outbox index"));
+        };
+        queue.encrypted(place.1, session);
+        if let Some(before) = queue.handed_over(place.1, token) {
+            self.tokens.remove(&before);
+            self.fact(Fact::Retried);
+        }
+        self.tokens.insert(token, place);
+        self.after_writes(Output::Send { peer: device, token, frame });
+        Ok(())
+    }
+
+    /// The frame of a row: the one made before if its session stands, else a new encryption.
+    fn frame_of(&mut self, place: Place, device: DeviceId) -> Result<(SessionId, Vec<u8>), Error> {
+        let key = outbox::key_of(place);
+        let value = self.store.get(&key)?.ok_or(StoreError::Corrupt("outbox row"))?;
+        let mut row = OutboxRow::decode(&value)?;
+        let indexed = self.outbox.queue(&place.0).and_then(|queue| queue.session(place.1));
+        if let Some((session, frame)) = row.encrypted.take()
+            && indexed == Some(session)
+            && self.sessions.has(device, session, &self.store)?
+        {
+            return Ok((session, frame));
+        }
+        let session = self.session_to_send_on(place.0, device)?;
+        let mut content = Content::decode(&row.content)?;
+        self.add_introduction(place.0, device, &mut content)?;
+        let envelope = self.seal((device, session), row.message, &content)?;
+        let frame = Frame::Envelope(envelope).encode();
+        row.encrypted = Some((session, frame.clone()));
+        self.store.put(key, row.encode());
+        Ok((session, frame))
+    }
+
+    /// The preferred session, or a new one from the contact's record.
+    fn session_to_send_on(
+        &mut self,
+        account: AccountId,
+        device: DeviceId,
+    ) -> Result<SessionId, Error> {
+        if let Some(session) = self.sessions.preferred(device, &self.store)? {
+            return Ok(session);
+        }
+        self.start_session(account, device)
+    }
+
+    /// Starts a session with a contact that may have forgotten us: only a new one shows it our token.
+    /// The old ones stay for what it has under way on them, unless nothing new can be started yet.
+    pub(super) fn renew_session(
+        &mut self,
+        account: AccountId,
+        device: DeviceId,
+    ) -> Result<(), Error> {
+        match self.start_session(account, device) {
+            Ok(session) => self.encrypt_again(account, session),
+            Err(Error::Stale(_)) => self.sessions.forget(device, &mut self.store)?,
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn start_session(&mut self, account: AccountId, device: DeviceId) -> Result<SessionId, Error> {
+        let contact = self.book.get(&account).ok_or(Error::Stranger)?;
+        let record = contact.record.as_deref().ok_or(Error::Stale("contact record"))?;
+        let record = ContactRecord::verify(record, self.now.wall)?;
+        let initiated = handshake::initiate(&self.identity, &record, &mut self.rng)?;
+        let session =
+            Session::initiated(initiated, Peer { account, device }, self.now.wall, &mut self.rng)?;
+        let id = session.id();
+        self.sessions.found(session, &mut self.store)?;
+        self.fact(Fact::SessionFounded { initiator: true });
+        Ok(id)
+    }
+
+    pub(super) fn seal(
+        &mut self,
+        session: (DeviceId, SessionId),
+        id: MessageId,
+        content: &Content,
+    ) -> Result<Envelope, Error> {
+        self.sessions.seal(
+            session,
+            (id, &content.encode()),
+            (self.now.wall, &mut self.rng),
+            &self.store,
+            |session, sealed| Envelope {
+                session: session.id(),
+                message: id,
+                initial: session.initial().cloned(),
+                sealed,
+            },
+        )
+    }
+
+    /// Says who we are, as long as the contact may not know: until it has answered, and once for
+    /// each record of ours.
+    pub(super) fn add_introduction(
+        &mut self,
+        account: AccountId,
+        device: DeviceId,
+        content: &mut Content,
+    ) -> Result<(), Error> {
+        let unconfirmed = self.sessions.is_unconfirmed(device, &self.store)?;
+        let news = self.told.get(&device) != Some(&self.record_sequence);
+        if unconfirmed || news {
+            let token =
+                self.book.get(&account).and_then(|contact| contact.token).filter(|_| unconfirmed);
+            let (nickname, record) = (self.nickname.clone(), self.record.clone());
+            content.introduction = Some(Introduction { token, nickname, record });
+            self.told.insert(device, self.record_sequence);
+        }
+        Ok(())
+    }
+
+    /// Sees to it that somebody dials the contact, now or when its back-off ends.
+    pub(super) fn want_link(&mut self, account: AccountId) {
+        let Some(queue) = self.outbox.queue(&account) else {
+            return;
+        };
+        let failures = queue.failures;
+        let wait = match failures {
+            0 => Duration::ZERO,
+            _ => RETRY.wait(failures, &mut self.rng).max(RETRY_MIN),
+        };
+        self.timers.set_if_none(Reason::Retry(account), self.now.mono + wait);
+    }
+
+    /// The retry deadline of a contact passed.
+    pub(super) fn retry(&mut self, account: AccountId) -> Result<(), Error> {
+        let Some(contact) = self.book.get(&account) else {
+            return Ok(());
+        };
+        let (peer, addresses) = (contact.device, contact.addresses.clone());
+        if self.outbox.queue(&account).is_none() {
+            return Ok(());
+        }
+        if self.links.contains(&peer) {
+            return self.drain(account);
+        }
+        self.dialling.insert(peer);
+        self.timers.set(Reason::Retry(account), self.now.mono + DIAL_MAX);
+        self.at_once(Output::Connect { peer, addresses });
+        Ok(())
+    }
+
+    /// Arms the receipt deadline of a contact if a receipt is awaited.
+    pub(super) fn await_receipts(&mut self, account: AccountId) {
+        let Some(queue) = self.outbox.queue(&account).filter(|queue| queue.awaits_receipt()) else {
+            return;
+        };
+        let wait = RECEIPT_WAIT.saturating_mul(1 << queue.overdue.min(6));
+        self.timers.set_if_none(Reason::Receipt(account), self.now.mono + wait);
+    }
+
+    /// A receipt is overdue although the link stands: send the oldest rows again.
+    pub(super) fn receipt_overdue(&mut self, account: AccountId) -> Result<(), Error> {
+        let Some(queue) = self.outbox.queue_mut(&account) else {
+            return Ok(());
+        };
+        if queue.repeat_oldest(REPEATED) > 0 {
+            queue.overdue = queue.overdue.saturating_add(1);
+        }
+        self.drain(account)?;
+        self.await_receipts(account);
+        Ok(())
+    }
+
+    /// Receipts came: the contact is well, and there is room in its window.
+    pub(super) fn receipts_came(&mut self, account: AccountId) -> Result<(), Error> {
+        self.timers.cancel(Reason::Receipt(account));
+        if let Some(queue) = self.outbox.queue_mut(&account) {
+            queue.overdue = 0;
+            queue.failures = 0;
+        }
+        self.drain(account)?;
+        self.await_receipts(account);
+        Ok(())
+    }
+
+    /// The contact started a session anew: what it has not receipted goes out again on that one.
+    pub(super) fn encrypt_again(&mut self, account: AccountId, session: SessionId) {
+        if let Some(queue) = self.outbox.queue_mut(&account) {
+            queue.forget_other_sessions(session);
+            self.timers.set(Reason::Retry(account), self.now.mono);
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Invitations that we issued, and the record requests that they admit.
+
+use rand_core::CryptoRng;
+
+use super::command::{CommandError, InvitationView};
+use super::{Engine, Output};
+use crate::envelope::Frame;
+use crate::error::Error;
+use crate::id::{DeviceId, InvitationToken};
+use crate::invitation::{ContactRecord, Invitation, Issued, Target};
+use crate::store::Store;
+
+/// Invitations that may stand at a time; the limit keeps a runaway script from filling memory.
+const INVITATIONS_MAX: usize = 10_000;
+
+impl<S: Store, R: CryptoRng> Engine<S, R> {
+    pub(super) fn invite(
+        &mut self,
+        once: bool,
+        expires: Option<std::time::Duration>,
+    ) -> Result<InvitationView, CommandError> {
+        if self.invitations.len() >= INVITATIONS_MAX {
+            return Err(CommandError::OutOfRange("too many invitations stand; let some expire"));
+        }
+        let token = InvitationToken::random(&mut self.rng);
+        let expires = expires.map(|after| self.now.wall.plus(after));
+        let issued = Issued { expires, once, used: 0 };
+        let target = Target::Record(self.record.clone());
+        let invitation = Invitation { token, expires, nickname: self.nickname.clone(), target };
+        let short = invitation.to_short()?.to_link();
+        issued.write(&mut self.store, token);
+        self.invitations.insert(token, issued);
+        Ok(InvitationView { link: invitation.to_link(), short, expires })
+    }
+
+    /// Whether a stranger who shows this token is welcome.
+    pub(super) fn is_invited(&self, token: InvitationToken) -> bool {
+        self.invitations.get(&token).is_some_and(|issued| issued.admits(self.now.wall))
+    }
+
+    /// A stranger became a contact by this token.
+    pub(super) fn used_invitation(&mut self, token: InvitationToken) {
+        if let Some(issued) = self.invitations.get_mut(&token) {
+            issued.used = issued.used.saturating_add(1);
+            issued.write(&mut self.store, token);
+        }
+    }
+
+    pub(super) fn forget_expired_invitations(&mut self) {
+        let wall = self.now.wall;
+        let expired = self.invitations.iter().filter(|(_, issued)| !issued.admits(wall));
+        for token in expired.map(|(token, _)| *token).collect::<Vec<_>>() {
+            self.invitations.remove(&token);
+            Issued::forget(&mut self.store, token);
+        }
+    }
+
+    /// Somebody asks for the record behind a short invitation.
+    pub(super) fn record_requested(
+        &mut self,
+        peer: DeviceId,
+        token: InvitationToken,
+    ) -> Result<(), Error> {
+        if self.book.of_device(&peer).is_none() {
+            self.strangers.admit(self.now.mono)?;
+        }
+        let record = self.is_invited(token).then(|| self.record.clone());
+        let frame = Frame::RecordResponse(record).encode();
+        let token = self.take_token();
+        self.after_writes(Output::Send { peer, token, frame });
+        Ok(())
+    }
+
+    /// The record that we asked a contact's device for.
+    pub(super) fn record_received(
+        &mut self,
+        peer: DeviceId,
+        bytes: Option<Vec<u8>>,
+    ) -> Result<(), Error> {
+        let Some(contact) = self.book.of_device(&peer) else {
+            return Err(Error::Stranger);
+        };
+        let account = contact.account;
+        let bytes = bytes.ok_or(Error::Stranger)?;
+        let record = ContactRecord::verify(&bytes, self.now.wall)?;
+        if record.certificate().account() != account || record.certificate().device() != peer {
+            return Err(Error::NotAuthentic("record of somebody else"));
+        }
+        self.learn_record(account, &record, bytes)?;
+        self.drain(account)
+    }
+}

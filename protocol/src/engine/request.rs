@@ -1,0 +1,185 @@
+//! Commands: what a user or program asks for, answered after every earlier write is durable.
+
+use std::time::Duration;
+
+use bitchat_proto::limits::TEXT_BYTES_MAX;
+use rand_core::CryptoRng;
+
+use super::command::{Command, CommandError, DeliveryView, MessageView, Reply, Who};
+use super::{Engine, Fact};
+use crate::envelope::{Body, Content};
+use crate::id::{AccountId, MessageId};
+use crate::inbox::{PAGE_MAX, Reader, Stored};
+use crate::outbox::{self, EXPIRES_AFTER, EXPIRES_AFTER_MAX, OutboxRow, ROWS_MAX};
+use crate::store::{Store, StoreError, Table};
+
+impl From<StoreError> for CommandError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error.to_string())
+    }
+}
+
+impl<S: Store, R: CryptoRng> Engine<S, R> {
+    pub(super) fn request(&mut self, command: Command) -> Result<Reply, CommandError> {
+        match command {
+            Command::Identity => Ok(Reply::Identity(self.identity_view())),
+            Command::Invite { once, expires } => self.invite(once, expires).map(Reply::Invitation),
+            Command::AddContact { link, name } => self.add_contact(&link, name).map(Reply::Contact),
+            Command::Contacts => {
+                let mut views: Vec<_> =
+                    self.book.iter().map(|c| self.contact_view(c, true)).collect();
+                views.sort_by(|a, b| (&a.name, a.account).cmp(&(&b.name, b.account)));
+                Ok(Reply::Contacts(views))
+            }
+            Command::Contact(who) => Ok(Reply::Contact(self.contact_view(self.find(&who)?, true))),
+            Command::Rename { who, name } => self.rename(&who, name).map(Reply::Contact),
+            Command::Verify { who, verified } => self.verify(&who, verified).map(Reply::Contact),
+            Command::Remove(who) => self.remove_contact(&who).map(|()| Reply::Done),
+            Command::Send { to, text, expires } => {
+                self.send(&to, text, expires).map(Reply::Delivery)
+            }
+            Command::Delivery(id) => {
+                self.delivery(id)?.map(Reply::Delivery).ok_or(CommandError::UnknownMessage(id))
+            }
+            Command::Inbox { reader, since, max } => {
+                self.inbox(&reader, since, max).map(Reply::Messages)
+            }
+            Command::Acknowledge { reader, cursor } => {
+                self.acknowledge(&reader, cursor).map(|()| Reply::Done)
+            }
+            Command::History { who, before, max } => {
+                self.history(&who, before, max).map(Reply::Messages)
+            }
+            Command::Queue => Ok(Reply::Queue(self.queue_views())),
+        }
+    }
+
+    fn send(
+        &mut self,
+        to: &Who,
+        text: String,
+        expires: Option<Duration>,
+    ) -> Result<DeliveryView, CommandError> {
+        let account = self.find(to)?.account;
+        if text.is_empty() {
+            return Err(CommandError::TextEmpty);
+        }
+        if text.len() > TEXT_BYTES_MAX {
+            return Err(CommandError::TextTooLong { bytes: text.len(), limit: TEXT_BYTES_MAX });
+        }
+        let expires = expires.unwrap_or(EXPIRES_AFTER);
+        if expires > EXPIRES_AFTER_MAX || expires.is_zero() {
+            return Err(CommandError::OutOfRange(
+                "a message expires after more than 0 and at most 30 days",
+            ));
+        }
+        let id = MessageId::random(&mut self.rng);
+        let conversation = self.conversations.edit(account, &self.store)?;
+        let lamport = conversation.lamport.saturating_add(1);
+        let sequence = conversation.sent.saturating_add(1);
+        let parents = conversation.heads.clone();
+        let (sent, introduction, body) = (self.now.wall, None, Body::Text(text.clone()));
+        let content = Content { lamport, sequence, parents, sent, introduction, body };
+        self.check_outbox()?;
+        let conversation = self.conversations.edit(account, &self.store)?;
+        conversation.sent = sequence;
+        conversation.advance(lamport, id);
+        let index = conversation.take_index();
+        let (received, gap, late, cursor) = (None, 0, false, 0);
+        let stored =
+            Stored { id, outgoing: true, text, lamport, sent, received, gap, late, cursor };
+        stored.write(&mut self.store, account, index);
+        let view = self.begin_delivery(id, account);
+        self.fact(Fact::Queued);
+        self.enqueue(account, id, &content, expires)?;
+        Ok(view)
+    }
+
+    fn check_outbox(&self) -> Result<(), CommandError> {
+        if self.outbox.len() >= ROWS_MAX { Err(CommandError::OutboxFull(ROWS_MAX)) } else { Ok(()) }
+    }
+
+    /// Writes a row of the outbox and hands it over if a link stands.
+    pub(super) fn enqueue(
+        &mut self,
+        account: AccountId,
+        message: MessageId,
+        content: &Content,
+        expires: Duration,
+    ) -> Result<(), CommandError> {
+        self.check_outbox()?;
+        let place = self.outbox.next_place(account);
+        let row = OutboxRow {
+            account,
+            sequence: place.1,
+            message,
+            content: content.encode(),
+            created: self.now.wall,
+            expires: self.now.wall.plus(expires),
+            encrypted: None,
+        };
+        self.store.put(outbox::key_of(place), row.encode());
+        self.outbox.insert(place, &row);
+        self.outbox_dirty = true;
+        // The row is written: whatever hinders its sending now is tried again later.
+        if let Err(error) = self.drain(account) {
+            self.fact(Fact::Refused(error.label()));
+            self.want_link(account);
+        }
+        Ok(())
+    }
+
+    fn inbox(
+        &self,
+        reader: &str,
+        since: Option<u64>,
+        max: usize,
+    ) -> Result<Vec<MessageView>, CommandError> {
+        let acknowledged = named(reader)?.acknowledged(&self.store)?;
+        let from = since.unwrap_or(acknowledged).saturating_add(1);
+        let rows = self.store.scan(Table::Inbox, &[], &from.to_be_bytes(), max.min(PAGE_MAX))?;
+        let mut views = Vec::with_capacity(rows.len());
+        for row in rows {
+            if let Some((account, index, stored)) = Stored::from_inbox(&self.store, &row)? {
+                views.push(self.message_view(account, index, stored, None));
+            }
+        }
+        Ok(views)
+    }
+
+    fn acknowledge(&mut self, reader: &str, cursor: u64) -> Result<(), CommandError> {
+        if cursor >= self.next_cursor {
+            return Err(CommandError::OutOfRange("no message has that cursor yet"));
+        }
+        Ok(named(reader)?.acknowledge(&mut self.store, cursor)?)
+    }
+
+    fn history(
+        &self,
+        who: &Who,
+        before: Option<u64>,
+        max: usize,
+    ) -> Result<Vec<MessageView>, CommandError> {
+        let account = self.find(who)?.account;
+        let before = before.map(u64::to_be_bytes);
+        let before = before.as_ref().map(<[u8; 8]>::as_slice);
+        let mut rows =
+            self.store.scan_back(Table::Message, &account.0, before, max.min(PAGE_MAX))?;
+        rows.reverse();
+        let mut views = Vec::with_capacity(rows.len());
+        for row in rows {
+            let (index, stored) = Stored::from_row(&row)?;
+            let state = if stored.outgoing {
+                self.delivery(stored.id)?.map(|view| view.state)
+            } else {
+                None
+            };
+            views.push(self.message_view(account, index, stored, state));
+        }
+        Ok(views)
+    }
+}
+
+fn named(reader: &str) -> Result<Reader, CommandError> {
+    Reader::named(reader).ok_or(CommandError::OutOfRange("a reader's name has 1 to 64 bytes"))
+}

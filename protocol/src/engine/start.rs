@@ -1,0 +1,179 @@
+//! Building an engine from what lies in the store.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use rand_core::CryptoRng;
+
+use super::Engine;
+use super::commit::Commit;
+use super::strangers::Strangers;
+use super::timeout::Purge;
+use super::timer::{Reason, Timers};
+use crate::contact::{Book, CONTACTS_MAX, Contact};
+use crate::error::Error;
+use crate::id::InvitationToken;
+use crate::identity::Identity;
+use crate::inbox::{Conversations, Held};
+use crate::invitation::{ContactRecord, Issued};
+use crate::outbox::Outbox;
+use crate::prekey::Prekeys;
+use crate::session::Sessions;
+use crate::store::{Key, Overlay, Store, StoreError, Table};
+use crate::time::Now;
+
+/// Who the engine is and how it begins.
+#[derive(Debug)]
+pub struct Setup {
+    /// Our device and certificate.
+    pub identity: Identity,
+    /// As we call ourselves.
+    pub nickname: String,
+    /// Whether to dial contacts at the start (a daemon does, a single command does not).
+    pub greet: bool,
+}
+
+/// Rows read at a time.
+const PAGE: usize = 1_000;
+
+impl<S: Store, R: CryptoRng> Engine<S, R> {
+    /// Loads what a profile knows; a first start makes its prekeys and record.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`] if a row cannot be read: nothing is ever made anew over a row that exists.
+    pub fn start(setup: Setup, store: S, mut rng: R, now: Now) -> Result<Self, Error> {
+        let prekeys = match store.get(&prekeys_key())? {
+            Some(value) => read_prekeys(&value)?,
+            None => Prekeys::generate(&mut rng, now.wall),
+        };
+        let record = store.get(&record_key())?.unwrap_or_default();
+        let book = read_book(&store)?;
+        let greet =
+            if setup.greet { book.iter().map(|c| c.account).collect() } else { VecDeque::new() };
+        let next_cursor = store
+            .scan_back(Table::Inbox, &[], None, 1)?
+            .first()
+            .and_then(crate::store::Row::number)
+            .map_or(1, |last| last.saturating_add(1));
+        let mut engine = Self {
+            identity: setup.identity,
+            nickname: setup.nickname,
+            prekeys,
+            held: Held::load(&store)?,
+            outbox: Outbox::load(&store)?,
+            invitations: read_invitations(&store)?,
+            store: Overlay::new(store),
+            rng,
+            now,
+            book,
+            sessions: Sessions::default(),
+            conversations: Conversations::default(),
+            strangers: Strangers::new(now.mono),
+            links: BTreeSet::new(),
+            dialling: BTreeSet::new(),
+            addresses: Vec::new(),
+            record,
+            told: BTreeMap::new(),
+            record_sequence: 0,
+            receipts: BTreeMap::new(),
+            tokens: BTreeMap::new(),
+            next_token: 0,
+            next_cursor,
+            greet,
+            purge: Purge::Seen(None),
+            outbox_dirty: true,
+            seal_now: true,
+            timers: Timers::default(),
+            commit: Commit::new(),
+        };
+        engine.begin()?;
+        Ok(engine)
+    }
+
+    /// Issues the record if there is none that lasts, and sets every deadline.
+    fn begin(&mut self) -> Result<(), Error> {
+        match ContactRecord::verify(&self.record, self.now.wall) {
+            Ok(record) => {
+                self.addresses = record.addresses().to_vec();
+                self.record_sequence = record.sequence();
+            }
+            Err(_) => self.issue_record()?,
+        }
+        let now = self.now.mono;
+        for account in self.held.accounts().collect::<Vec<_>>() {
+            self.set_held_timer(account);
+        }
+        for account in self.outbox.queues().map(|(account, _)| *account).collect::<Vec<_>>() {
+            self.timers.set(Reason::Retry(account), now);
+        }
+        if !self.greet.is_empty() {
+            self.timers.set(Reason::Greet, now);
+        }
+        self.timers.set(Reason::Maintenance, now + Duration::from_secs(60));
+        self.report_outbox();
+        Ok(())
+    }
+
+    /// Makes and stores a new signed record of ourselves.
+    pub(super) fn issue_record(&mut self) -> Result<(), Error> {
+        let (identity, wall) = (&self.identity, self.now.wall);
+        self.record = ContactRecord::issue(identity, &mut self.prekeys, &self.addresses, wall)?;
+        self.record_sequence = ContactRecord::parse(&self.record)?.sequence();
+        self.store.put(prekeys_key(), self.prekeys.encode());
+        self.store.put(record_key(), self.record.clone());
+        Ok(())
+    }
+}
+
+fn prekeys_key() -> Key {
+    Key::of(Table::Meta, b"prekeys")
+}
+
+fn record_key() -> Key {
+    Key::of(Table::Meta, b"record")
+}
+
+fn read_prekeys(value: &[u8]) -> Result<Prekeys, StoreError> {
+    Prekeys::decode(value).map_err(|_| StoreError::Corrupt("prekeys"))
+}
+
+/// Calls `each` with every value of a table.
+fn for_each(
+    store: &impl Store,
+    table: Table,
+    mut each: impl FnMut(&[u8]) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut after = None;
+    loop {
+        let (values, next) = store.walk(table, after.as_ref(), PAGE)?;
+        values.iter().try_for_each(|value| each(value))?;
+        match next {
+            Some(cursor) => after = Some(cursor),
+            None => return Ok(()),
+        }
+    }
+}
+
+fn read_book(store: &impl Store) -> Result<Book, StoreError> {
+    let mut book = Book::default();
+    for_each(store, Table::Contact, |value| {
+        let contact =
+            Contact::from_record(value).map_err(|_| StoreError::Corrupt("contact row"))?;
+        if book.len() < CONTACTS_MAX {
+            book.insert(contact);
+        }
+        Ok(())
+    })?;
+    Ok(book)
+}
+
+fn read_invitations(store: &impl Store) -> Result<BTreeMap<InvitationToken, Issued>, StoreError> {
+    let mut invitations = BTreeMap::new();
+    for_each(store, Table::Invitation, |value| {
+        let (token, issued) = Issued::decode(value)?;
+        invitations.insert(token, issued);
+        Ok(())
+    })?;
+    Ok(invitations)
+}

@@ -1,0 +1,194 @@
+//! What a ratchet message says.
+
+use bitchat_proto::limits::{
+    NAME_BYTES_MAX, PARENTS_MAX, RECEIPT_IDS_MAX, RECORD_BYTES_MAX, TEXT_BYTES_MAX,
+};
+use bitchat_proto::prost::Message;
+use bitchat_proto::wire;
+
+use crate::error::Malformed;
+use crate::id::{InvitationToken, MessageId, exactly};
+use crate::time::UnixMillis;
+
+/// The plaintext of a ratchet message.
+#[derive(Clone)]
+pub struct Content {
+    /// Lamport clock of the conversation.
+    pub lamport: u64,
+    /// Number among the sender device's ordered messages, from 1; 0 if not ordered.
+    pub sequence: u64,
+    /// Newest messages that the sender had seen, at most 3.
+    pub parents: Vec<MessageId>,
+    /// By the sender's clock: a label only.
+    pub sent: UnixMillis,
+    /// Who the sender is, while the session is unconfirmed or when its record changed.
+    pub introduction: Option<Introduction>,
+    /// The rest.
+    pub body: Body,
+}
+
+/// What a message is about.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Body {
+    /// A text for a person.
+    Text(String),
+    /// These messages are on the disk of the sender of this.
+    Receipts(Vec<MessageId>),
+    /// Here I am.
+    Hello,
+    /// My record changed; see the introduction. Not receipted.
+    Update,
+}
+
+/// Lets the responder answer, and admits a stranger who holds an invitation.
+#[derive(Clone)]
+pub struct Introduction {
+    /// Of the invitation, if there was one.
+    pub token: Option<InvitationToken>,
+    /// As the sender calls itself.
+    pub nickname: String,
+    /// Signed contact record of the sender.
+    pub record: Vec<u8>,
+}
+
+impl Content {
+    /// The bytes inside the ratchet message.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let body = match &self.body {
+            Body::Text(text) => wire::content::Body::Text(wire::Text { text: text.clone() }),
+            Body::Receipts(ids) => {
+                let delivered = ids.iter().map(|id| id.0.to_vec()).collect();
+                wire::content::Body::Receipts(wire::Receipts { delivered })
+            }
+            Body::Hello => wire::content::Body::Hello(wire::Hello {}),
+            Body::Update => wire::content::Body::Update(wire::Update {}),
+        };
+        wire::Content {
+            lamport: self.lamport,
+            sequence: self.sequence,
+            parents: self.parents.iter().map(|id| id.0.to_vec()).collect(),
+            sent_ms: self.sent.0,
+            introduction: self.introduction.as_ref().map(Introduction::to_wire),
+            body: Some(body),
+        }
+        .encode_to_vec()
+    }
+
+    /// Parses what a peer wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] names the part that is wrong or too long.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        let content = wire::Content::decode(bytes).map_err(|_| Malformed("content"))?;
+        let body = match content.body {
+            Some(wire::content::Body::Text(text)) if text.text.len() <= TEXT_BYTES_MAX => {
+                Body::Text(text.text)
+            }
+            Some(wire::content::Body::Text(_)) => return Err(Malformed("text length")),
+            Some(wire::content::Body::Receipts(receipts)) => {
+                Body::Receipts(ids(&receipts.delivered, RECEIPT_IDS_MAX, "receipts")?)
+            }
+            Some(wire::content::Body::Hello(_)) => Body::Hello,
+            Some(wire::content::Body::Update(_)) => Body::Update,
+            None => return Err(Malformed("content kind")),
+        };
+        Ok(Self {
+            lamport: content.lamport,
+            sequence: content.sequence,
+            parents: ids(&content.parents, PARENTS_MAX, "parents")?,
+            sent: UnixMillis(content.sent_ms),
+            introduction: content.introduction.map(Introduction::from_wire).transpose()?,
+            body,
+        })
+    }
+}
+
+fn ids(raw: &[Vec<u8>], limit: usize, what: &'static str) -> Result<Vec<MessageId>, Malformed> {
+    if raw.len() > limit {
+        return Err(Malformed(what));
+    }
+    raw.iter().map(|id| exactly(id, what).map(MessageId)).collect()
+}
+
+impl Introduction {
+    fn to_wire(&self) -> wire::Introduction {
+        wire::Introduction {
+            token: self.token.map(|token| token.0.to_vec()).unwrap_or_default(),
+            nickname: self.nickname.clone(),
+            record: self.record.clone(),
+        }
+    }
+
+    fn from_wire(raw: wire::Introduction) -> Result<Self, Malformed> {
+        if raw.nickname.len() > NAME_BYTES_MAX || raw.record.len() > RECORD_BYTES_MAX {
+            return Err(Malformed("introduction length"));
+        }
+        let token = match raw.token.as_slice() {
+            [] => None,
+            bytes => Some(InvitationToken(exactly(bytes, "token")?)),
+        };
+        Ok(Self { token, nickname: raw.nickname, record: raw.record })
+    }
+}
+
+impl std::fmt::Debug for Content {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Content(..)")
+    }
+}
+
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Text(_) => "Text(..)",
+            Self::Receipts(_) => "Receipts(..)",
+            Self::Hello => "Hello",
+            Self::Update => "Update",
+        })
+    }
+}
+
+impl std::fmt::Debug for Introduction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Introduction(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: String) -> Content {
+        let (parents, sent) = (vec![MessageId([3; 16])], UnixMillis(5));
+        Content {
+            lamport: 9,
+            sequence: 2,
+            parents,
+            sent,
+            introduction: None,
+            body: Body::Text(text),
+        }
+    }
+
+    #[test]
+    fn content_survives_encoding() {
+        let content = text("héllo".to_owned());
+
+        let decoded = Content::decode(&content.encode()).expect("own encoding");
+
+        assert!(decoded.body == content.body);
+        assert_eq!((decoded.lamport, decoded.sequence, decoded.sent), (9, 2, UnixMillis(5)));
+        assert_eq!(decoded.parents, content.parents);
+    }
+
+    #[test]
+    fn a_text_above_the_limit_is_refused() {
+        let at = Content::decode(&text("a".repeat(TEXT_BYTES_MAX)).encode());
+        let above = Content::decode(&text("a".repeat(TEXT_BYTES_MAX + 1)).encode());
+
+        assert!(at.is_ok());
+        assert!(above.is_err());
+    }
+}

@@ -1,0 +1,144 @@
+//! Counters of each conversation: Lamport clock, history index, both senders' sequences.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bitchat_proto::limits::PARENTS_MAX;
+use bitchat_proto::prost::Message as _;
+use bitchat_proto::rest;
+
+use crate::id::{AccountId, DeviceId, MessageId, exactly};
+use crate::store::{Key, Overlay, Store, StoreError, Table};
+
+const CORRUPT: StoreError = StoreError::Corrupt("conversation row");
+
+/// Counters of one conversation.
+#[derive(Clone, Debug, Default)]
+pub struct Conversation {
+    /// Highest Lamport clock seen or used.
+    pub lamport: u64,
+    /// Index of the next message of the history.
+    pub next_index: u64,
+    /// Last sequence that we used.
+    pub sent: u64,
+    /// The peer's device that `shown` counts.
+    pub device: Option<DeviceId>,
+    /// Highest sequence of that device that was shown.
+    pub shown: u64,
+    /// Newest messages, for `parents`.
+    pub heads: Vec<MessageId>,
+}
+
+impl Conversation {
+    /// Takes the next history index.
+    pub const fn take_index(&mut self) -> u64 {
+        let index = self.next_index;
+        self.next_index = index.saturating_add(1);
+        index
+    }
+
+    /// Makes a message the newest.
+    pub fn advance(&mut self, lamport: u64, id: MessageId) {
+        self.lamport = self.lamport.max(lamport);
+        self.heads.insert(0, id);
+        self.heads.truncate(PARENTS_MAX);
+    }
+
+    fn to_record(&self) -> Vec<u8> {
+        rest::Conversation {
+            lamport: self.lamport,
+            next_index: self.next_index,
+            sent: self.sent,
+            device: self.device.map(|device| device.0.to_vec()).unwrap_or_default(),
+            shown: self.shown,
+            heads: self.heads.iter().map(|id| id.0.to_vec()).collect(),
+        }
+        .encode_to_vec()
+    }
+
+    fn from_record(bytes: &[u8]) -> Result<Self, StoreError> {
+        let row = rest::Conversation::decode(bytes).map_err(|_| CORRUPT)?;
+        let device = match row.device.as_slice() {
+            [] => None,
+            bytes => Some(DeviceId(exactly(bytes, "device").map_err(|_| CORRUPT)?)),
+        };
+        let heads: Result<_, _> =
+            row.heads.iter().map(|id| exactly(id, "head").map(MessageId)).collect();
+        Ok(Self {
+            lamport: row.lamport,
+            next_index: row.next_index,
+            sent: row.sent,
+            device,
+            shown: row.shown,
+            heads: heads.map_err(|_| CORRUPT)?,
+        })
+    }
+}
+
+/// Conversations, cached over the store; changes are written when a batch is sealed.
+#[derive(Debug, Default)]
+pub struct Conversations {
+    cached: BTreeMap<AccountId, Conversation>,
+    dirty: BTreeSet<AccountId>,
+}
+
+impl Conversations {
+    /// Reads the counters of a conversation, so that [`Conversations::edit`] cannot fail.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if they cannot be read.
+    pub fn load<S: Store>(
+        &mut self,
+        account: AccountId,
+        store: &Overlay<S>,
+    ) -> Result<(), StoreError> {
+        self.cached(account, store).map(drop)
+    }
+
+    /// The counters of a conversation, to be changed.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if they cannot be read.
+    pub fn edit<S: Store>(
+        &mut self,
+        account: AccountId,
+        store: &Overlay<S>,
+    ) -> Result<&mut Conversation, StoreError> {
+        self.load(account, store)?;
+        self.dirty.insert(account);
+        self.cached(account, store)
+    }
+
+    fn cached<S: Store>(
+        &mut self,
+        account: AccountId,
+        store: &Overlay<S>,
+    ) -> Result<&mut Conversation, StoreError> {
+        use std::collections::btree_map::Entry;
+        match self.cached.entry(account) {
+            Entry::Occupied(entry) => Ok(entry.into_mut()),
+            Entry::Vacant(entry) => {
+                let value = store.get(&Key::of(Table::Conversation, &account.0))?;
+                let conversation =
+                    value.map(|value| Conversation::from_record(&value)).transpose()?;
+                Ok(entry.insert(conversation.unwrap_or_default()))
+            }
+        }
+    }
+
+    /// Writes every changed conversation into the open batch.
+    pub fn write<S: Store>(&mut self, store: &mut Overlay<S>) {
+        for account in std::mem::take(&mut self.dirty) {
+            if let Some(conversation) = self.cached.get(&account) {
+                store.put(Key::of(Table::Conversation, &account.0), conversation.to_record());
+            }
+        }
+    }
+
+    /// Whether anything waits for [`Conversations::write`].
+    #[must_use]
+    pub fn is_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+}

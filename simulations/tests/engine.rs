@@ -1,0 +1,196 @@
+//! One engine by hand: what must hold between two inputs, and what a lying or strange peer may cause.
+
+#[path = "support/bench.rs"]
+mod bench;
+
+use std::time::Duration;
+
+use bitchat_protocol::engine::{Command, CommandError, Input, Reply, Who};
+use bitchat_protocol::envelope::{Body, Content, Envelope, Frame, Introduction};
+use bitchat_protocol::handshake;
+use bitchat_protocol::id::{InvitationToken, MessageId};
+use bitchat_protocol::invitation::{ContactRecord, Invitation, Target};
+use bitchat_protocol::prekey::Prekeys;
+use bitchat_protocol::session::{Peer, Session};
+use bitchat_protocol::store::Table;
+use bitchat_protocol::time::{Now, UnixMillis};
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use bench::{Bench, START, exchange, identity, link, pair};
+
+/// Frames that failed one after another: the first sets the deadline, the last the pause.
+#[test]
+fn sends_that_fail_one_after_another_on_a_standing_link_are_tried_again() {
+    let (mut alice, mut bob) = pair();
+    alice.send("bob").expect("queued");
+    alice.send("bob").expect("queued");
+
+    while let Some((peer, token, _)) = alice.sends.pop_front() {
+        alice.feed(Input::SendFailed { peer, token });
+        alice.pass(Duration::from_millis(3));
+    }
+    for _ in 0..200 {
+        alice.pass(Duration::from_millis(1));
+    }
+
+    assert_eq!(alice.sends.len(), 2, "nothing is under way and no deadline will start it");
+    exchange(&mut alice, &mut bob);
+    assert_eq!(alice.queued(), 0);
+}
+
+/// A receipt that is owed counts as a write; the link that it was for may be gone when it is time.
+#[test]
+fn a_reply_is_not_kept_behind_a_batch_that_is_never_written() {
+    let (mut alice, mut bob) = pair();
+    bob.send("alice").expect("queued");
+    let (_, _, frame) = bob.sends.pop_front().expect("a frame");
+    alice.feed(Input::Frame { peer: bob.device, number: 1, bytes: frame.clone() });
+    alice.feed(Input::Frame { peer: bob.device, number: 2, bytes: frame });
+    alice.command(Command::Identity);
+    alice.feed(Input::Disconnected { peer: bob.device });
+
+    alice.flush();
+
+    assert!(matches!(alice.reply(), Some(Ok(Reply::Identity(_)))));
+    assert!(alice.engine.is_settled());
+}
+
+/// Clocks drift: the deadline is on the one, the expiry on the other.
+#[test]
+fn a_message_expires_although_its_deadline_came_before_its_time() {
+    let (mut alice, bob) = pair();
+    alice.feed(Input::Disconnected { peer: bob.device });
+    let (to, text) = (Who("bob".to_owned()), "hello".to_owned());
+    let expires = Some(Duration::from_secs(5));
+    alice.ask(Command::Send { to, text, expires }).expect("queued");
+
+    alice.now = Now { mono: alice.now.mono + Duration::from_secs(5), ..alice.now };
+    alice.keep_deadlines();
+    for _ in 0..100 {
+        alice.pass(Duration::from_millis(100));
+    }
+
+    assert_eq!(alice.queued(), 0);
+}
+
+/// A stranger can make accounts without end.
+#[test]
+fn a_stranger_without_an_invitation_leaves_nothing_on_the_disk() {
+    let (mut alice, _) = pair();
+    let record = record_behind(&alice.invitation(false).0);
+    let before = alice.disk.count(Table::Conversation);
+
+    for seed in 100..103 {
+        let (device, frame) = hello_of_a_stranger(seed, &record);
+        alice.feed(Input::Frame { peer: device, number: 1, bytes: frame });
+        alice.flush();
+    }
+
+    assert_eq!(alice.refusals, 3);
+    assert_eq!(alice.disk.count(Table::Conversation), before);
+}
+
+/// A short invitation proves nothing about the device that it names.
+#[test]
+fn an_invitation_cannot_claim_the_device_of_another_contact() {
+    let (mut alice, mut bob) = pair();
+    let account = identity(9).account();
+    let target = Target::Short { account, device: bob.device, addresses: Vec::new() };
+    let (token, nickname) = (InvitationToken([1; 16]), "mallory".to_owned());
+    let link = Invitation { token, expires: None, nickname, target }.to_link();
+
+    let added = alice.ask(Command::AddContact { link, name: None });
+
+    assert!(matches!(added, Err(CommandError::BadLink(_))), "{added:?}");
+    alice.send("bob").expect("queued");
+    exchange(&mut alice, &mut bob);
+    assert_eq!(alice.queued(), 0, "the receipt of bob's device counts for bob");
+}
+
+fn record_behind(link: &str) -> ContactRecord {
+    match Invitation::parse_link(link).expect("a link").target {
+        Target::Record(bytes) => ContactRecord::verify(&bytes, START.wall).expect("a record"),
+        Target::Short { .. } => panic!("a long link"),
+    }
+}
+
+/// A well-formed first message of somebody whom nobody invited.
+fn hello_of_a_stranger(
+    seed: u64,
+    record: &ContactRecord,
+) -> (bitchat_protocol::id::DeviceId, Vec<u8>) {
+    let mut rng = ChaCha20Rng::seed_from_u64(seed);
+    let identity = identity(seed);
+    let mut prekeys = Prekeys::generate(&mut rng, START.wall);
+    let own = ContactRecord::issue(&identity, &mut prekeys, &[], START.wall).expect("a record");
+    let initiated = handshake::initiate(&identity, record, &mut rng).expect("keys");
+    let certificate = record.certificate();
+    let peer = Peer { account: certificate.account(), device: certificate.device() };
+    let mut session = Session::initiated(initiated, peer, START.wall, &mut rng).expect("a session");
+    let introduction = Introduction { token: None, nickname: "x".to_owned(), record: own };
+    let content = Content {
+        lamport: 0,
+        sequence: 0,
+        parents: Vec::new(),
+        sent: UnixMillis(0),
+        introduction: Some(introduction),
+        body: Body::Hello,
+    };
+    let message = MessageId([7; 16]);
+    let sealed =
+        session.seal(message, &content.encode(), START.wall, &mut rng).expect("a ciphertext");
+    let initial = session.initial().cloned();
+    let frame = Frame::Envelope(Envelope { session: session.id(), message, initial, sealed });
+    (identity.device().id(), frame.encode())
+}
+
+/// Bob's receipt of Alice's hello is lost with the link; then he follows her invitation, too.
+#[test]
+fn who_adds_one_that_added_him_while_the_link_breaks_still_gets_through() {
+    for seed in 0..12 {
+        let (mut alice, mut bob) = (Bench::new("alice", 50 + seed), Bench::new("bob", 80 + seed));
+        let (from_alice, from_bob) = (alice.invitation(true).0, bob.invitation(true).0);
+        alice.ask(Command::AddContact { link: from_bob, name: None }).expect("added");
+        alice.feed(Input::Connected { peer: bob.device });
+        bob.feed(Input::Connected { peer: alice.device });
+        alice.flush();
+        let (_, _, hello) = alice.sends.pop_front().expect("a hello");
+        bob.feed(Input::Frame { peer: alice.device, number: 1, bytes: hello });
+        bob.flush();
+        bob.sends.clear();
+        alice.feed(Input::Disconnected { peer: bob.device });
+        bob.feed(Input::Disconnected { peer: alice.device });
+
+        bob.ask(Command::AddContact { link: from_alice, name: None }).expect("added");
+        link(&mut alice, &mut bob);
+        alice.send("bob").expect("queued");
+        bob.send("alice").expect("queued");
+        for _ in 0..60 {
+            exchange(&mut alice, &mut bob);
+            alice.pass(Duration::from_secs(1));
+            bob.pass(Duration::from_secs(1));
+        }
+
+        assert_eq!((alice.queued(), bob.queued()), (0, 0), "seed {seed}");
+    }
+}
+
+/// Two tables of different length end at different rounds.
+#[test]
+fn maintenance_looks_at_each_old_id_once_an_hour() {
+    let mut alice = Bench::new("alice", 1);
+    for (table, rows) in [(Table::Seen, 3_500_u32), (Table::Replay, 2_500)] {
+        alice.fill(table, rows);
+    }
+
+    let mut rounds = 0;
+    for _ in 0..3_000 {
+        alice.now.mono = alice.now.mono + Duration::from_secs(1);
+        let due = alice.engine.poll_timeout().is_some_and(|(at, _)| at <= alice.now.mono);
+        rounds += u32::from(due);
+        alice.keep_deadlines();
+    }
+
+    assert!(rounds < 12, "{rounds} rounds of maintenance in less than an hour");
+}

@@ -1,0 +1,200 @@
+//! Engines driven by hand: the test decides when a batch is durable and when a frame arrives.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bitchat_proto::prost::Message as _;
+use bitchat_proto::rest;
+use bitchat_protocol::crypto::Secret;
+use bitchat_protocol::engine::{
+    Command, CommandError, CommandId, Engine, Event, Input, Output, Reply, SendToken, Setup, Who,
+};
+use bitchat_protocol::id::DeviceId;
+use bitchat_protocol::identity::{Account, Device, Identity, Phrase};
+use bitchat_protocol::store::{Batch, Key, Overlay, Table};
+use bitchat_protocol::time::{Moment, Now, UnixMillis};
+use bitchat_simulations::Disk;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+pub(crate) const START: Now =
+    Now { mono: Moment::from_micros(1_000_000), wall: UnixMillis(1_800_000_000_000) };
+
+/// One engine and what it said and nobody carried out yet.
+pub(crate) struct Bench {
+    pub(crate) engine: Engine<Disk, ChaCha20Rng>,
+    pub(crate) disk: Disk,
+    pub(crate) device: DeviceId,
+    pub(crate) now: Now,
+    pub(crate) sends: VecDeque<(DeviceId, SendToken, Vec<u8>)>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) refusals: usize,
+    batches: VecDeque<Batch>,
+    replies: VecDeque<Result<Reply, CommandError>>,
+}
+
+pub(crate) fn identity(seed: u64) -> Identity {
+    let mut rng = ChaCha20Rng::seed_from_u64(seed);
+    let account = Account::from_phrase(&Phrase::generate(&mut rng).expect("phrase"));
+    let device = Device::from_secrets(Secret::random(&mut rng), Secret::random(&mut rng));
+    let certificate = account.certify(&device, 1, 1, UnixMillis(0));
+    Identity::new(device, certificate).expect("identity")
+}
+
+impl Bench {
+    pub(crate) fn new(nickname: &str, seed: u64) -> Self {
+        let (identity, disk) = (identity(seed), Disk::default());
+        let device = identity.device().id();
+        let setup = Setup { identity, nickname: nickname.to_owned(), greet: false };
+        let rng = ChaCha20Rng::seed_from_u64(seed + 1_000);
+        let engine = Engine::start(setup, disk.clone(), rng, START).expect("start");
+        let mut bench = Self {
+            engine,
+            disk,
+            device,
+            now: START,
+            sends: VecDeque::new(),
+            events: Vec::new(),
+            refusals: 0,
+            batches: VecDeque::new(),
+            replies: VecDeque::new(),
+        };
+        bench.poll();
+        bench.flush();
+        bench
+    }
+
+    pub(crate) fn feed(&mut self, input: Input) {
+        self.engine.handle(input, self.now);
+        self.poll();
+    }
+
+    fn poll(&mut self) {
+        while let Some(output) = self.engine.poll_output() {
+            match output {
+                Output::Persist(batch) => self.batches.push_back(batch),
+                Output::Send { peer, token, frame } => self.sends.push_back((peer, token, frame)),
+                Output::Reply { reply, .. } => self.replies.push_back(reply),
+                Output::Event(event) => self.events.push(event),
+                Output::Refuse { .. } => self.refusals += 1,
+                Output::Connect { .. } | Output::Fact(_) => {}
+            }
+        }
+    }
+
+    /// Makes the batch on its way durable, and those that follow from it.
+    pub(crate) fn flush(&mut self) {
+        while let Some(batch) = self.batches.pop_front() {
+            let durable = self.disk.commit(&batch);
+            self.feed(Input::Persisted(durable));
+        }
+    }
+
+    pub(crate) fn command(&mut self, command: Command) {
+        self.feed(Input::Command { id: CommandId(1), command });
+    }
+
+    pub(crate) fn reply(&mut self) -> Option<Result<Reply, CommandError>> {
+        self.replies.pop_front()
+    }
+
+    pub(crate) fn ask(&mut self, command: Command) -> Result<Reply, CommandError> {
+        self.command(command);
+        self.flush();
+        self.reply().expect("a reply once all is durable")
+    }
+
+    pub(crate) fn send(&mut self, to: &str) -> Result<Reply, CommandError> {
+        let (to, text) = (Who(to.to_owned()), "hello".to_owned());
+        self.ask(Command::Send { to, text, expires: None })
+    }
+
+    pub(crate) fn invitation(&mut self, once: bool) -> (String, String) {
+        match self.ask(Command::Invite { once, expires: None }) {
+            Ok(Reply::Invitation(view)) => (view.link, view.short),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn queued(&mut self) -> usize {
+        match self.ask(Command::Queue) {
+            Ok(Reply::Queue(rows)) => rows.len(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Puts fresh rows with a time into a table, past the engine.
+    pub(crate) fn fill(&mut self, table: Table, rows: u32) {
+        let mut overlay = Overlay::new(Disk::default());
+        for number in 0..rows {
+            let (device, message) =
+                (vec![0; 32], [vec![0; 12], number.to_be_bytes().to_vec()].concat());
+            let (at_ms, hash) = (self.now.wall.0, message.clone());
+            let value = match table {
+                Table::Seen => {
+                    rest::Seen { device, message, digest: Vec::new(), at_ms }.encode_to_vec()
+                }
+                _ => rest::Replay { at_ms, hash: hash.clone() }.encode_to_vec(),
+            };
+            overlay.put(Key::of(table, &hash), value);
+        }
+        let _ = self.disk.commit(&overlay.seal().expect("rows"));
+    }
+
+    /// Time passes on both clocks; every deadline is kept.
+    pub(crate) fn pass(&mut self, time: Duration) {
+        self.now = Now { mono: self.now.mono + time, wall: self.now.wall.plus(time) };
+        self.keep_deadlines();
+    }
+
+    /// Calls the engine until no deadline has passed.
+    pub(crate) fn keep_deadlines(&mut self) {
+        for _ in 0..1_000 {
+            match self.engine.poll_timeout() {
+                Some((at, _)) if at <= self.now.mono => self.feed(Input::Timeout),
+                _ => return,
+            }
+            self.flush();
+        }
+        panic!("a deadline that never passes: {:?}", self.engine.poll_timeout());
+    }
+}
+
+/// Carries every frame to the other side and accepts it, until both are silent.
+pub(crate) fn exchange(a: &mut Bench, b: &mut Bench) {
+    loop {
+        a.flush();
+        b.flush();
+        if a.sends.is_empty() && b.sends.is_empty() {
+            return;
+        }
+        carry(a, b);
+        carry(b, a);
+    }
+}
+
+fn carry(from: &mut Bench, to: &mut Bench) {
+    while let Some((peer, token, bytes)) = from.sends.pop_front() {
+        assert_eq!(peer, to.device);
+        to.feed(Input::Frame { peer: from.device, number: 1, bytes });
+        from.feed(Input::Accepted { peer, token });
+    }
+}
+
+pub(crate) fn link(a: &mut Bench, b: &mut Bench) {
+    a.feed(Input::Connected { peer: b.device });
+    b.feed(Input::Connected { peer: a.device });
+    exchange(a, b);
+}
+
+/// Alice and Bob know one another; their link stands.
+pub(crate) fn pair() -> (Bench, Bench) {
+    let (mut alice, mut bob) = (Bench::new("alice", 1), Bench::new("bob", 2));
+    let (link_text, _) = alice.invitation(true);
+    bob.ask(Command::AddContact { link: link_text, name: None }).expect("added");
+    link(&mut alice, &mut bob);
+    bob.pass(Duration::from_secs(1));
+    exchange(&mut alice, &mut bob);
+    alice.ask(Command::Contact(Who("bob".to_owned()))).expect("bob is known");
+    (alice, bob)
+}

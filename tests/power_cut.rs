@@ -1,0 +1,196 @@
+//! The shipped store through power cuts: everything that it writes is logged, the directory is
+//! rebuilt as a cut at any point could leave it, and the store must open there with every
+//! acknowledged batch whole.
+//!
+//! `kill -9` shows nothing of this: the kernel keeps what was written. See
+//! docs/decisions/0002-sled-with-fdatasync.md for what the test found.
+
+#![cfg(test)] // Lints then know that helpers may panic.
+
+#[path = "power-cut/disk.rs"]
+mod disk;
+#[path = "power-cut/log.rs"]
+mod log;
+#[path = "power-cut/workload.rs"]
+mod workload;
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use bitchat_node::store::Fsck;
+use bitchat_protocol::store::{Key, Store};
+
+use disk::{Chance, Disk, Model};
+use log::{Event, Record};
+
+/// Batches that the writer commits: sled fills and reuses a dozen segments, starting eight times.
+const BATCHES: u64 = 600;
+
+/// Cuts of each model.
+const POINTS: usize = 30;
+
+/// The writer's run.
+struct Run {
+    /// Holds all files of the test.
+    dir: tempfile::TempDir,
+    /// The logged directory.
+    root: PathBuf,
+    records: Vec<Record>,
+}
+
+/// Runs the writer under the logger; `None`, with the reason printed, where no C compiler is.
+fn run(session: u64, full_after: Option<u64>) -> Option<Run> {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let path = dir.path().canonicalize().expect("exists");
+    let (shim, log, root) = (path.join("powerlog.so"), path.join("log"), path.join("root"));
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/power-cut/powerlog.c");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-O1", "-shared", "-fPIC", "-o"]).arg(&shim).args([source, "-ldl", "-lpthread"]);
+    match compiler.status() {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            println!("skipped: needs cc");
+            return None;
+        }
+        status => assert!(status.expect("cc runs").success(), "powerlog.c does not compile"),
+    }
+    fs::create_dir(&root).expect("makes");
+    let mut writer = Command::new(env!("CARGO_BIN_EXE_power-cut-writer"));
+    writer
+        .arg(root.join("data"))
+        .arg(BATCHES.to_string())
+        .arg(session.to_string())
+        .stdout(Stdio::null());
+    writer.env("LD_PRELOAD", &shim).env("POWERLOG_DIR", &root).env("POWERLOG_FILE", &log);
+    if let Some(bytes) = full_after {
+        writer.env("POWERLOG_FULL", bytes.to_string());
+    }
+    writer.status().expect("the writer runs");
+    let records = log::parse(&fs::read(log).expect("a log"));
+    Some(Run { dir, root, records })
+}
+
+/// The batch that a record acknowledges.
+fn acked(record: &Record) -> Option<u64> {
+    let Event::Ack(line) = &record.event else { return None };
+    line.trim().parse().ok()
+}
+
+/// Where to cut: a third of the points right behind an acknowledgement, where nothing may be
+/// pending that matters; a third while sled starts, the creation of the store included; the others
+/// anywhere.
+fn points(records: &[Record], chance: &mut Chance) -> Vec<usize> {
+    let at = |wanted: fn(&Record) -> bool| -> Vec<usize> {
+        (0..records.len()).filter(|at| wanted(&records[*at])).collect()
+    };
+    let acks = at(|record| acked(record).is_some());
+    let starts = at(|record| matches!(record.event, Event::Create(_)));
+    let mut points: Vec<usize> = (0..POINTS)
+        .map(|number| match number % 3 {
+            0 => acks[chance.below(acks.len())] + 1,
+            1 => (starts[chance.below(starts.len())] + chance.below(16)).min(records.len()),
+            _ => chance.below(records.len()),
+        })
+        .collect();
+    points.sort_unstable();
+    points
+}
+
+/// What is wrong with the store in `dir`, of which `acked` was acknowledged.
+fn fault(dir: &Path, acked: u64) -> Option<String> {
+    let store = match workload::open(dir) {
+        Ok(store) => store,
+        Err(error) => return Some(format!("does not open: {error}")),
+    };
+    let last = match store.get(&workload::counter()) {
+        Ok(row) => row.map_or(0, |row| u64::from_be_bytes(row.try_into().unwrap_or_default())),
+        Err(error) => return Some(format!("does not read: {error}")),
+    };
+    if last < acked {
+        return Some(format!("lost: {acked} was acknowledged, {last} is there"));
+    }
+    let expected = workload::state(last);
+    let wrong =
+        |(key, value): &(&Key, &Vec<u8>)| store.get(key).as_ref() != Ok(&Some((*value).clone()));
+    if let Some((key, _)) = expected.iter().find(wrong) {
+        return Some(format!("batch {last} is not whole: {key:?}"));
+    }
+    match store.fsck() {
+        Ok(Fsck { rows, corrupt: 0, orphans: 0, .. }) if rows == expected.len() as u64 => {}
+        found => return Some(format!("batch {last} is not alone: {found:?}")),
+    }
+    match store.commit(&[workload::batch(last + 1)]) {
+        Ok(_) => None,
+        Err(error) => Some(format!("does not go on: {error}")),
+    }
+}
+
+/// The faults at the points of one model.
+fn faults(run: &Run, model: Model) -> Vec<String> {
+    let root = run.root.to_str().expect("UTF-8");
+    let mut chance = Chance::seeded(42);
+    let mut disk = Disk::new(root, model);
+    let (mut done, mut last, mut faults) = (0, 0, Vec::new());
+    for (number, point) in points(&run.records, &mut chance).into_iter().enumerate() {
+        for record in &run.records[done..point.max(done)] {
+            disk.apply(record);
+            last = acked(record).unwrap_or(last);
+        }
+        done = point.max(done);
+        let image = run.dir.path().join(format!("{model:?}-{number}"));
+        disk.cut(&mut chance, &image).expect("the image is written");
+        let data = image.join("data");
+        // The second look is at what the first one's recovery and commit have left.
+        let fault = fault(&data, last).or_else(|| fault(&data, last + 1));
+        faults.extend(fault.map(|fault| format!("{model:?} at record {point}: {fault}")));
+        fs::remove_dir_all(image).expect("removes");
+    }
+    faults
+}
+
+#[test]
+fn every_acknowledged_batch_survives_a_power_cut_and_none_is_half_there() {
+    let Some(run) = run(25, None) else { return };
+    let acks = run.records.iter().filter_map(acked).max();
+    assert!(acks.is_some_and(|last| last >= BATCHES), "the writer stopped at {acks:?}");
+
+    for model in [Model::Drop, Model::Random, Model::Range, Model::Names] {
+        let faults = faults(&run, model);
+        println!("{model:?}: {} of {POINTS} points survive", POINTS - faults.len());
+        assert!(faults.is_empty(), "{} faults, first: {}", faults.len(), faults[0]);
+    }
+}
+
+#[test]
+fn a_disk_that_fills_up_costs_no_acknowledged_batch_and_closes_the_store() {
+    let Some(run) = run(u64::MAX, Some(3_000_000)) else { return };
+    let last = run.records.iter().filter_map(acked).max().expect("some room was there");
+
+    let last_line = |record: &Record| {
+        let Event::Ack(line) = &record.event else { return None };
+        Some(line.trim().to_owned())
+    };
+    let end = run.records.iter().rev().find_map(last_line);
+
+    assert_eq!(end.as_deref(), Some("failed full=true closed=true"));
+    assert!(last < BATCHES);
+    assert_eq!(fault(&run.root.join("data"), last), None);
+}
+
+#[test]
+fn nothing_that_the_store_makes_is_open_to_others() {
+    let Some(run) = run(25, None) else { return };
+
+    let mut paths = vec![run.root.join("data")];
+    while let Some(path) = paths.pop() {
+        let metadata = path.metadata().expect("exists");
+        assert_eq!(metadata.permissions().mode() & 0o077, 0, "{}", path.display());
+        if metadata.is_dir() {
+            paths.extend(
+                fs::read_dir(path).expect("lists").map(|entry| entry.expect("entry").path()),
+            );
+        }
+    }
+}
