@@ -8,15 +8,18 @@
 //! While unconfirmed, every message repeats the first half of the handshake, so that any one of
 //! them founds the session at the responder. The message id is bound into the associated data.
 
+mod padding;
 mod record;
 mod set;
 mod skipped;
 
+pub use padding::unpad;
 pub use set::{SESSIONS_PER_DEVICE_MAX, Sessions};
 pub use skipped::StoredKeys;
 
 use bitchat_proto::wire;
 use rand_core::CryptoRng;
+use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::handshake::{Accepted, Initiated};
@@ -122,12 +125,13 @@ impl Session {
         now: UnixMillis,
         rng: &mut impl CryptoRng,
     ) -> Result<Sealed, Error> {
-        let sealed = self.ratchet.seal(rng, &self.associated(message), content)?;
+        let padded = Zeroizing::new(padding::pad(content));
+        let sealed = self.ratchet.seal(rng, &self.associated(message), &padded)?;
         self.used = now;
         Ok(sealed)
     }
 
-    /// Decrypts one message; a success confirms the session.
+    /// Decrypts one message, still padded (see [`unpad`]); a success confirms the session.
     ///
     /// # Errors
     ///

@@ -14,7 +14,7 @@ use crate::handshake;
 use crate::id::{AccountId, DeviceId};
 use crate::identity::Certificate;
 use crate::invitation::ContactRecord;
-use crate::session::{Session, StoredKeys};
+use crate::session::{Session, StoredKeys, unpad};
 use crate::store::{Key, Store, Table};
 
 impl<S: Store, R: CryptoRng> Engine<S, R> {
@@ -45,7 +45,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             self.now.wall,
             &mut self.rng,
         )?;
-        let introduction = Content::decode(&opened.plaintext)?.introduction;
+        let plaintext = unpad(opened.plaintext)?;
+        let introduction = Content::decode(&plaintext)?.introduction;
         let introduction = introduction.ok_or(Malformed("initial message without introduction"))?;
         let record = self.check_introduction(&certificate, &introduction)?;
         self.conversations.load(certificate.account(), &self.store)?;
@@ -59,7 +60,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             self.encrypt_again(account, envelope.session);
         }
         self.fact(Fact::SessionFounded { initiator: false });
-        Ok((account, opened.plaintext))
+        Ok((account, plaintext))
     }
 
     /// Checks that the sender is a contact or invited. Leaves no trace: anybody may ask.
