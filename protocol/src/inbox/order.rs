@@ -84,7 +84,8 @@ impl Held {
         let next = conversation.shown.saturating_add(1);
         if message.sequence == 0 {
             released.push(Release { message, gap: 0, late: false });
-        } else if message.sequence < next {
+        } else if message.sequence < next || self.holds(&message) {
+            // A sender that was set back counts again what it counted before: no message may go for that.
             released.push(Release { message, gap: 0, late: true });
         } else if message.sequence == next {
             let account = message.account;
@@ -99,6 +100,11 @@ impl Held {
             }
         }
         released
+    }
+
+    /// Whether another message waits at this one's place.
+    fn holds(&self, message: &Incoming) -> bool {
+        self.contacts.get(&message.account).is_some_and(|held| held.contains_key(&message.sequence))
     }
 
     fn hold<S: Store>(&mut self, message: Incoming, store: &mut Overlay<S>) {
