@@ -8,7 +8,7 @@ mod liar;
 
 use std::time::Duration;
 
-use bitchat_protocol::engine::{Command, CommandError, Event, Input, Reply, Who};
+use bitchat_protocol::engine::{Command, CommandError, Input, Reply, Who};
 use bitchat_protocol::envelope::Body;
 use bitchat_protocol::id::{InvitationToken, MessageId};
 use bitchat_protocol::invitation::{Invitation, Target};
@@ -169,8 +169,7 @@ fn a_contact_that_claims_absurd_numbers_harms_only_itself() {
     alice.pass(Duration::from_secs(11));
     liar.say(&mut alice, 1, Body::Text("x".to_owned()));
 
-    let shown = alice.events.iter().filter(|event| matches!(event, Event::Received(_))).count();
-    assert_eq!((shown, alice.refusals), (6, 0));
+    assert_eq!((alice.shown(), alice.refusals), (6, 0));
     alice.send("x").expect("queued");
     alice.sends.clear();
     alice.send("bob").expect("queued");
@@ -222,4 +221,41 @@ fn content_that_cannot_be_read_costs_itself_and_not_the_session() {
     liar.say(&mut alice, 3, Body::Text("x".to_owned()));
 
     assert_eq!((alice.refusals, alice.disk.count(Table::Inbox)), (2, 1));
+}
+
+/// Reads fail anywhere: between a ratchet step and what depends on it, in a handshake, at a deadline.
+#[test]
+fn reads_that_fail_delay_messages_and_lose_none() {
+    for every in 2..40 {
+        let (mut alice, mut bob) = (Bench::new("alice", 1), Bench::new("bob", 2));
+        let (from_alice, _) = alice.invitation(true);
+        bob.ask(Command::AddContact { link: from_alice, name: None }).expect("added");
+        alice.disk.fail_reads(every);
+        bob.disk.fail_reads(every + 1);
+        link(&mut alice, &mut bob);
+        let mut sent = [0, 0];
+        for _ in 0..20 {
+            sent[0] += usize::from(alice.send("bob").is_ok());
+            sent[1] += usize::from(bob.send("alice").is_ok());
+            wait(&mut alice, &mut bob);
+            alice.feed(Input::Disconnected { peer: bob.device });
+            bob.feed(Input::Disconnected { peer: alice.device });
+            link(&mut alice, &mut bob);
+        }
+        alice.disk.fail_reads(0);
+        bob.disk.fail_reads(0);
+        for _ in 0..200 {
+            wait(&mut alice, &mut bob);
+        }
+
+        assert_eq!((alice.queued(), bob.queued()), (0, 0), "every {every}");
+        assert_eq!((bob.shown(), alice.shown()), (sent[0], sent[1]), "every {every}");
+    }
+}
+
+fn wait(alice: &mut Bench, bob: &mut Bench) {
+    exchange(alice, bob);
+    alice.pass(Duration::from_secs(1));
+    bob.pass(Duration::from_secs(1));
+    exchange(alice, bob);
 }

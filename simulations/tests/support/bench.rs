@@ -116,6 +116,11 @@ impl Bench {
         }
     }
 
+    /// Messages that its user was told of.
+    pub(crate) fn shown(&self) -> usize {
+        self.events.iter().filter(|event| matches!(event, Event::Received(_))).count()
+    }
+
     pub(crate) fn queued(&mut self) -> usize {
         match self.ask(Command::Queue) {
             Ok(Reply::Queue(rows)) => rows.len(),
