@@ -1,5 +1,7 @@
 //! One engine by hand: what must hold between two inputs, and what a lying or strange peer may cause.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 #[path = "support/bench.rs"]
 mod bench;
 

@@ -1,5 +1,7 @@
 //! Queues that grow while nobody listens, and contacts that come and go.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::time::Duration;
 
 use bitchat_protocol::engine::{
@@ -131,10 +133,10 @@ fn three_that_all_write_to_one_another_get_every_message_once_though_nodes_crash
         world.set_faults(Faults { breaks_per_mille: 10, crashes_per_mille: 5, ..CALM });
         let mut sent = [0; 3];
         for round in 0..60_usize {
-            for from in 0..3 {
+            for (from, node) in nodes.into_iter().enumerate() {
                 let to = (from + 1 + round % 2) % 3;
                 let (who, text) = (Who(names[to].to_owned()), round.to_string());
-                let asked = world.ask(nodes[from], Command::Send { to: who, text, expires: None });
+                let asked = world.ask(node, Command::Send { to: who, text, expires: None });
                 sent[to] += usize::from(matches!(asked, Some(Ok(_))));
             }
         }
@@ -150,6 +152,51 @@ fn three_that_all_write_to_one_another_get_every_message_once_though_nodes_crash
             assert!(inbox.len() >= sent[place], "seed {seed}: lost at {}", names[place]);
             assert!(inbox.iter().all(|message| message.gap == 0 && !message.late));
             assert_eq!(queued(&mut world, node), 0, "seed {seed}");
+        }
+    }
+}
+
+/// Whatever two do to their contact short of removing it, both find a session in the end.
+#[test]
+fn two_that_add_one_another_again_and_again_lose_nothing() {
+    for seed in 0..12 {
+        let mut world = World::new(seed, CALM);
+        let (alice, bob) = (world.add("alice"), world.add("bob"));
+        let links = [alice, bob].map(|node| invite(&mut world, node));
+        add(&mut world, alice, links[1].link.clone());
+        add(&mut world, bob, links[0].link.clone());
+        world.set_faults(Faults { breaks_per_mille: 50, crashes_per_mille: 20, ..CALM });
+        let (mut sent, mut dice) = ([0, 0], seed);
+        for number in 0..60_u32 {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let (from, name, other) =
+                [(alice, "bob", 1), (bob, "alice", 0)][(dice >> 33) as usize % 2];
+            match (dice >> 40) % 8 {
+                0 => {
+                    let link = links[other].link.clone();
+                    world.command(from, Command::AddContact { link, name: None });
+                }
+                1 => {
+                    let link = links[other].short.clone();
+                    world.command(from, Command::AddContact { link, name: None });
+                }
+                2 => world.cut(alice, bob),
+                _ => {
+                    let (to, text) = (Who(name.to_owned()), number.to_string());
+                    let asked = world.ask(from, Command::Send { to, text, expires: None });
+                    sent[other] += usize::from(matches!(asked, Some(Ok(_))));
+                }
+            }
+            world.run_for(Duration::from_millis((dice >> 50) % 200));
+        }
+        world.set_faults(CALM);
+        world.run_for(900 * SECOND);
+
+        for (node, sent) in [(alice, sent[0]), (bob, sent[1])] {
+            assert_eq!(queued(&mut world, node), 0, "seed {seed}");
+            let inbox = world.inbox(node);
+            assert!(inbox.len() >= sent, "seed {seed}: {} of {sent}", inbox.len());
+            assert!(numbers(&inbox).is_sorted_by(|a, b| a < b), "seed {seed}: order, or twice");
         }
     }
 }

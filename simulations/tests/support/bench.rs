@@ -135,11 +135,10 @@ impl Bench {
             let (device, message) =
                 (vec![0; 32], [vec![0; 12], number.to_be_bytes().to_vec()].concat());
             let (at_ms, hash) = (self.now.wall.0, message.clone());
-            let value = match table {
-                Table::Seen => {
-                    rest::Seen { device, message, digest: Vec::new(), at_ms }.encode_to_vec()
-                }
-                _ => rest::Replay { at_ms, hash: hash.clone() }.encode_to_vec(),
+            let value = if table == Table::Seen {
+                rest::Seen { device, message, digest: Vec::new(), at_ms }.encode_to_vec()
+            } else {
+                rest::Replay { at_ms, hash: hash.clone() }.encode_to_vec()
             };
             overlay.put(Key::of(table, &hash), value);
         }
