@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use bitchat_protocol::engine::{Command, CommandError, Input, Reply, Who};
 use bitchat_protocol::envelope::Body;
-use bitchat_protocol::id::{InvitationToken, MessageId};
+use bitchat_protocol::error::Code;
+use bitchat_protocol::id::{DeviceId, InvitationToken, MessageId, SendToken};
 use bitchat_protocol::invitation::{Invitation, Target};
 use bitchat_protocol::store::Table;
 use bitchat_protocol::time::Now;
@@ -252,6 +253,61 @@ fn reads_that_fail_delay_messages_and_lose_none() {
 
         assert_eq!((alice.queued(), bob.queued()), (0, 0), "every {every}");
         assert_eq!((bob.shown(), alice.shown()), (sent[0], sent[1]), "every {every}");
+    }
+}
+
+/// Bob lost his device: the account goes on with a new one, whatever waited follows it there.
+#[test]
+fn what_waits_for_a_contact_follows_it_to_a_new_device() {
+    let (mut alice, mut old) = pair();
+    old.send("alice").expect("queued");
+    exchange(&mut alice, &mut old);
+    alice.send("bob").expect("queued");
+    alice.sends.clear();
+    alice.feed(Input::Disconnected { peer: old.device });
+    let mut bob = Bench::on_device("bob", 2, 2);
+    let (from_alice, _) = alice.invitation(true);
+    bob.ask(Command::AddContact { link: from_alice, name: None }).expect("added");
+
+    link(&mut alice, &mut bob);
+    wait(&mut alice, &mut bob);
+    bob.send("alice").expect("queued");
+    exchange(&mut alice, &mut bob);
+
+    assert_eq!((alice.queued(), bob.queued()), (0, 0));
+    assert_eq!((alice.shown(), bob.shown()), (2, 1));
+    old.send("alice").expect("queued");
+    exchange(&mut alice, &mut old);
+    assert_eq!((alice.shown(), alice.refusals), (2, 1), "the old device is nobody any more");
+}
+
+/// An hour beside a contact that never answers, in three ways.
+#[test]
+fn a_contact_that_does_not_answer_is_tried_at_a_measured_pace_and_not_given_up() {
+    type Answer = fn(&mut Bench, DeviceId, SendToken);
+    let silent: Answer = |_, _, _| {};
+    let accepts: Answer = |alice, peer, token| alice.feed(Input::Accepted { peer, token });
+    let busy: Answer = |alice, peer, token| {
+        let (code, retry_after) = (Code::Busy, Duration::ZERO);
+        alice.feed(Input::Refused { peer, token, code, retry_after });
+    };
+    for (answer, most) in [(silent, 6), (accepts, 40), (busy, 11_000)] {
+        let (mut alice, _bob) = pair();
+        for _ in 0..3 {
+            alice.send("bob").expect("queued");
+        }
+        let (mut frames, mut last) = (0, 0);
+        for second in 0..3_600 {
+            while let Some((peer, token, _)) = alice.sends.pop_front() {
+                (frames, last) = (frames + 1, second);
+                answer(&mut alice, peer, token);
+                alice.flush();
+            }
+            alice.pass(Duration::from_secs(1));
+        }
+
+        assert!(frames <= most, "{frames} frames, {most} are enough");
+        assert!(most == 6 || last > 2_500, "given up after {last} s");
     }
 }
 

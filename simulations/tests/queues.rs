@@ -94,6 +94,25 @@ fn a_short_invitation_leads_to_a_contact_though_its_issuer_was_down_at_first() {
 }
 
 #[test]
+fn two_that_follow_short_invitations_of_one_another_at_once_find_one_session() {
+    for seed in 0..10 {
+        let mut world = World::new(seed, CALM);
+        let (alice, bob) = (world.add("alice"), world.add("bob"));
+        let (from_alice, from_bob) = (invite(&mut world, alice), invite(&mut world, bob));
+        world.command(alice, Command::AddContact { link: from_bob.short, name: None });
+        world.command(bob, Command::AddContact { link: from_alice.short, name: None });
+        send(&mut world, alice, "bob", "0");
+        send(&mut world, bob, "alice", "0");
+
+        world.run_for(30 * SECOND);
+
+        assert_eq!(numbers(&world.inbox(alice)), [0], "seed {seed}");
+        assert_eq!(numbers(&world.inbox(bob)), [0], "seed {seed}");
+        assert_eq!((queued(&mut world, alice), queued(&mut world, bob)), (0, 0), "seed {seed}");
+    }
+}
+
+#[test]
 fn a_removed_contact_can_be_added_again_from_either_side() {
     for seed in 0..8 {
         let (mut world, alice, bob) = pair(seed);
