@@ -311,6 +311,27 @@ fn a_contact_that_does_not_answer_is_tried_at_a_measured_pace_and_not_given_up()
     }
 }
 
+/// The read that fails is the one behind the key's use: the scan of the session that must make room.
+#[test]
+fn a_first_message_whose_session_could_not_be_kept_is_taken_when_it_comes_again() {
+    for read in 1..30 {
+        let mut alice = Bench::new("alice", 1);
+        let (record, token) = liar::record_behind(&alice.invitation(false).0);
+        for time in 0..4 {
+            Liar::again(330, &record, Some(token), time).say(&mut alice, 1, Body::Hello);
+        }
+        let mut liar = Liar::again(330, &record, Some(token), 4);
+        let text = liar.frame(Body::Text("x".to_owned()));
+        alice.disk.fail_reads(read);
+        liar.feed(&mut alice, 2, &text);
+        alice.disk.fail_reads(0);
+
+        liar.feed(&mut alice, 3, &text);
+
+        assert_eq!(alice.shown(), 1, "read {read} failed");
+    }
+}
+
 fn wait(alice: &mut Bench, bob: &mut Bench) {
     exchange(alice, bob);
     alice.pass(Duration::from_secs(1));

@@ -92,7 +92,7 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// [`Error::Store`] if the sessions cannot be read.
+    /// [`Error::Store`] if the sessions cannot be read; the session is not added then.
     pub fn found<S: Store>(
         &mut self,
         session: Session,
@@ -103,13 +103,13 @@ impl Sessions {
         let stays = sessions.first().is_some_and(|first| {
             first.is_unconfirmed() && !session.is_unconfirmed() && first.id < session.id
         });
-        sessions.insert(usize::from(stays), session);
-        let surplus: Vec<_> =
-            sessions.drain(SESSIONS_PER_DEVICE_MAX.min(sessions.len())..).collect();
-        self.dirty.insert(device);
-        for old in surplus {
+        let kept = SESSIONS_PER_DEVICE_MAX.saturating_sub(1);
+        for old in sessions.iter().skip(kept) {
             skipped::forget(store, old.id)?;
         }
+        sessions.truncate(kept);
+        sessions.insert(usize::from(stays), session);
+        self.dirty.insert(device);
         Ok(!stays)
     }
 
@@ -198,10 +198,11 @@ impl Sessions {
         device: DeviceId,
         store: &mut Overlay<S>,
     ) -> Result<(), Error> {
-        let sessions = std::mem::take(self.with(device, store)?);
-        for session in &sessions {
+        let sessions = self.with(device, store)?;
+        for session in &*sessions {
             skipped::forget(store, session.id)?;
         }
+        sessions.clear();
         self.dirty.insert(device);
         Ok(())
     }

@@ -36,7 +36,17 @@ pub(crate) fn record_behind(link: &str) -> (ContactRecord, InvitationToken) {
 
 impl Liar {
     pub(crate) fn new(seed: u64, record: &ContactRecord, token: Option<InvitationToken>) -> Self {
-        let (identity, mut rng) = (identity(seed), ChaCha20Rng::seed_from_u64(seed));
+        Self::again(seed, record, token, 0)
+    }
+
+    /// The same device with another session.
+    pub(crate) fn again(
+        seed: u64,
+        record: &ContactRecord,
+        token: Option<InvitationToken>,
+        time: u64,
+    ) -> Self {
+        let (identity, mut rng) = (identity(seed), ChaCha20Rng::seed_from_u64(seed + (time << 32)));
         let mut prekeys = Prekeys::generate(&mut rng, START.wall);
         let own = ContactRecord::issue(&identity, &mut prekeys, &[], START.wall).expect("record");
         let initiated = handshake::initiate(&identity, record, &mut rng).expect("keys");
