@@ -2,7 +2,8 @@
 //!
 //! At most [`SESSIONS_PER_DEVICE_MAX`] sessions with a device are kept; the first is the one to
 //! send on. Two devices that start at once both prefer the smaller session id (see
-//! [`Sessions::found`]), so both settle on the same session without another message.
+//! [`Sessions::found`]), so both settle on the same session without another message. A message on
+//! the session with the smaller id settles it as well, where that session was there before.
 
 use std::collections::{BTreeMap, BTreeSet};
 
