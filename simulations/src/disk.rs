@@ -1,6 +1,6 @@
 //! A disk that outlives its engine.
 
-use std::cell::RefCell;
+use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
 
 use bitchat_protocol::store::{
@@ -9,12 +9,34 @@ use bitchat_protocol::store::{
 
 /// Rows shared by the engine, which reads, and the world, which commits.
 #[derive(Clone, Debug, Default)]
-pub struct Disk(Rc<RefCell<MemoryStore>>);
+pub struct Disk(Rc<RefCell<MemoryStore>>, Rc<Cell<Failing>>);
+
+/// Every so many reads one fails; 0: none.
+#[derive(Clone, Copy, Debug, Default)]
+struct Failing {
+    every: u32,
+    reads: u32,
+}
 
 impl Disk {
     /// Makes a batch durable.
     pub fn commit(&self, batch: &Batch) -> Durable {
         self.0.borrow_mut().commit(batch)
+    }
+
+    /// From now on one of `every` reads fails; 0: none.
+    pub fn fail_reads(&self, every: u32) {
+        self.1.set(Failing { every, reads: 0 });
+    }
+
+    fn read(&self) -> Result<Ref<'_, MemoryStore>, StoreError> {
+        let Failing { every, reads } = self.1.get();
+        let reads = reads.wrapping_add(1);
+        self.1.set(Failing { every, reads });
+        if every > 0 && reads.is_multiple_of(every) {
+            return Err(StoreError::Unavailable("a read failed".to_owned()));
+        }
+        Ok(self.0.borrow())
     }
 
     /// Calls `each` with every row, in order.
@@ -31,7 +53,7 @@ impl Disk {
 
 impl Store for Disk {
     fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
-        self.0.borrow().get(key)
+        self.read()?.get(key)
     }
 
     fn scan(
@@ -41,7 +63,7 @@ impl Store for Disk {
         from: &[u8],
         limit: usize,
     ) -> Result<Vec<Row>, StoreError> {
-        self.0.borrow().scan(table, scope, from, limit)
+        self.read()?.scan(table, scope, from, limit)
     }
 
     fn scan_back(
@@ -51,7 +73,7 @@ impl Store for Disk {
         before: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<Row>, StoreError> {
-        self.0.borrow().scan_back(table, scope, before, limit)
+        self.read()?.scan_back(table, scope, before, limit)
     }
 
     fn walk(
@@ -60,6 +82,6 @@ impl Store for Disk {
         after: Option<&TableCursor>,
         limit: usize,
     ) -> Result<(Vec<Vec<u8>>, Option<TableCursor>), StoreError> {
-        self.0.borrow().walk(table, after, limit)
+        self.read()?.walk(table, after, limit)
     }
 }

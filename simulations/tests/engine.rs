@@ -1,23 +1,25 @@
 //! One engine by hand: what must hold between two inputs, and what a lying or strange peer may cause.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 #[path = "support/bench.rs"]
 mod bench;
+
+#[path = "support/liar.rs"]
+mod liar;
 
 use std::time::Duration;
 
 use bitchat_protocol::engine::{Command, CommandError, Input, Reply, Who};
-use bitchat_protocol::envelope::{Body, Content, Envelope, Frame, Introduction};
-use bitchat_protocol::handshake;
-use bitchat_protocol::id::{InvitationToken, MessageId};
-use bitchat_protocol::invitation::{ContactRecord, Invitation, Target};
-use bitchat_protocol::prekey::Prekeys;
-use bitchat_protocol::session::{Peer, Session};
+use bitchat_protocol::envelope::Body;
+use bitchat_protocol::error::Code;
+use bitchat_protocol::id::{DeviceId, InvitationToken, MessageId, SendToken};
+use bitchat_protocol::invitation::{Invitation, Target};
 use bitchat_protocol::store::Table;
-use bitchat_protocol::time::{Now, UnixMillis};
-use rand_chacha::ChaCha20Rng;
-use rand_chacha::rand_core::SeedableRng;
+use bitchat_protocol::time::Now;
 
-use bench::{Bench, START, exchange, identity, link, pair};
+use bench::{Bench, exchange, identity, link, pair};
+use liar::Liar;
 
 /// Frames that failed one after another: the first sets the deadline, the last the pause.
 #[test]
@@ -78,13 +80,12 @@ fn a_message_expires_although_its_deadline_came_before_its_time() {
 #[test]
 fn a_stranger_without_an_invitation_leaves_nothing_on_the_disk() {
     let (mut alice, _) = pair();
-    let record = record_behind(&alice.invitation(false).0);
+    let record = liar::record_behind(&alice.invitation(false).0).0;
     let before = alice.disk.count(Table::Conversation);
 
     for seed in 100..103 {
-        let (device, frame) = hello_of_a_stranger(seed, &record);
-        alice.feed(Input::Frame { peer: device, number: 1, bytes: frame });
-        alice.flush();
+        let mut stranger = Liar::new(seed, &record, None);
+        stranger.say(&mut alice, 1, Body::Hello);
     }
 
     assert_eq!(alice.refusals, 3);
@@ -106,43 +107,6 @@ fn an_invitation_cannot_claim_the_device_of_another_contact() {
     alice.send("bob").expect("queued");
     exchange(&mut alice, &mut bob);
     assert_eq!(alice.queued(), 0, "the receipt of bob's device counts for bob");
-}
-
-fn record_behind(link: &str) -> ContactRecord {
-    match Invitation::parse_link(link).expect("a link").target {
-        Target::Record(bytes) => ContactRecord::verify(&bytes, START.wall).expect("a record"),
-        Target::Short { .. } => panic!("a long link"),
-    }
-}
-
-/// A well-formed first message of somebody whom nobody invited.
-fn hello_of_a_stranger(
-    seed: u64,
-    record: &ContactRecord,
-) -> (bitchat_protocol::id::DeviceId, Vec<u8>) {
-    let mut rng = ChaCha20Rng::seed_from_u64(seed);
-    let identity = identity(seed);
-    let mut prekeys = Prekeys::generate(&mut rng, START.wall);
-    let own = ContactRecord::issue(&identity, &mut prekeys, &[], START.wall).expect("a record");
-    let initiated = handshake::initiate(&identity, record, &mut rng).expect("keys");
-    let certificate = record.certificate();
-    let peer = Peer { account: certificate.account(), device: certificate.device() };
-    let mut session = Session::initiated(initiated, peer, START.wall, &mut rng).expect("a session");
-    let introduction = Introduction { token: None, nickname: "x".to_owned(), record: own };
-    let content = Content {
-        lamport: 0,
-        sequence: 0,
-        parents: Vec::new(),
-        sent: UnixMillis(0),
-        introduction: Some(introduction),
-        body: Body::Hello,
-    };
-    let message = MessageId([7; 16]);
-    let sealed =
-        session.seal(message, &content.encode(), START.wall, &mut rng).expect("a ciphertext");
-    let initial = session.initial().cloned();
-    let frame = Frame::Envelope(Envelope { session: session.id(), message, initial, sealed });
-    (identity.device().id(), frame.encode())
 }
 
 /// Bob's receipt of Alice's hello is lost with the link; then he follows her invitation, too.
@@ -193,4 +157,184 @@ fn maintenance_looks_at_each_old_id_once_an_hour() {
     }
 
     assert!(rounds < 12, "{rounds} rounds of maintenance in less than an hour");
+}
+
+/// Numbers that no engine of ours would send, from somebody who was invited.
+#[test]
+fn a_contact_that_claims_absurd_numbers_harms_only_itself() {
+    let (mut alice, mut bob) = pair();
+    let mut liar = Liar::invited(300, &mut alice);
+    for (sequence, lamport) in [(1, u64::MAX), (u64::MAX, 1), (0, u64::MAX), (u64::MAX, 0), (0, 0)]
+    {
+        (liar.sequence, liar.lamport) = (sequence, lamport);
+        liar.say(&mut alice, 1, Body::Text("x".to_owned()));
+    }
+    alice.pass(Duration::from_secs(11));
+    liar.say(&mut alice, 1, Body::Text("x".to_owned()));
+
+    assert_eq!((alice.shown(), alice.refusals), (6, 0));
+    alice.send("x").expect("queued");
+    alice.sends.clear();
+    alice.send("bob").expect("queued");
+    exchange(&mut alice, &mut bob);
+    assert_eq!(alice.queued(), 1, "bob has his; the liar's is under way");
+}
+
+#[test]
+fn a_receipt_of_somebody_else_proves_nothing() {
+    let (mut alice, bob) = pair();
+    let mut liar = Liar::invited(301, &mut alice);
+    let Ok(Reply::Delivery(sent)) = alice.send("bob") else { panic!("not queued") };
+
+    liar.say(&mut alice, 1, Body::Receipts(vec![sent.id, MessageId([9; 16])]));
+
+    assert_eq!((alice.queued(), alice.refusals), (1, 0));
+    assert_eq!(alice.sends.pop_front().map(|(peer, ..)| peer), Some(bob.device));
+}
+
+/// The invitation admits one, and that one however often its first message comes.
+#[test]
+fn an_invitation_for_one_admits_one_though_his_first_message_comes_again() {
+    let mut alice = Bench::new("alice", 1);
+    let (link, _) = alice.invitation(true);
+    let (record, token) = liar::record_behind(&link);
+    let mut first = Liar::new(310, &record, Some(token));
+    let mut second = Liar::new(311, &record, Some(token));
+    let hello = first.frame(Body::Hello);
+    for _ in 0..3 {
+        first.feed(&mut alice, 1, &hello);
+    }
+
+    second.say(&mut alice, 1, Body::Hello);
+
+    assert_eq!(alice.refusals, 1);
+    assert_eq!(alice.disk.count(Table::Contact), 1);
+    assert_eq!(alice.disk.count(Table::Session), 1);
+}
+
+/// The key of the second is used up when it is found to be unreadable.
+#[test]
+fn content_that_cannot_be_read_costs_itself_and_not_the_session() {
+    let mut alice = Bench::new("alice", 1);
+    let mut liar = Liar::invited(320, &mut alice);
+    let nonsense = liar.seal(b"\xff\xff\xff");
+    liar.feed(&mut alice, 1, &nonsense);
+    liar.feed(&mut alice, 2, &nonsense);
+
+    liar.say(&mut alice, 3, Body::Text("x".to_owned()));
+
+    assert_eq!((alice.refusals, alice.disk.count(Table::Inbox)), (2, 1));
+}
+
+/// Reads fail anywhere: between a ratchet step and what depends on it, in a handshake, at a deadline.
+#[test]
+fn reads_that_fail_delay_messages_and_lose_none() {
+    for every in 2..40 {
+        let (mut alice, mut bob) = (Bench::new("alice", 1), Bench::new("bob", 2));
+        let (from_alice, _) = alice.invitation(true);
+        bob.ask(Command::AddContact { link: from_alice, name: None }).expect("added");
+        alice.disk.fail_reads(every);
+        bob.disk.fail_reads(every + 1);
+        link(&mut alice, &mut bob);
+        let mut sent = [0, 0];
+        for _ in 0..20 {
+            sent[0] += usize::from(alice.send("bob").is_ok());
+            sent[1] += usize::from(bob.send("alice").is_ok());
+            wait(&mut alice, &mut bob);
+            alice.feed(Input::Disconnected { peer: bob.device });
+            bob.feed(Input::Disconnected { peer: alice.device });
+            link(&mut alice, &mut bob);
+        }
+        alice.disk.fail_reads(0);
+        bob.disk.fail_reads(0);
+        for _ in 0..200 {
+            wait(&mut alice, &mut bob);
+        }
+
+        assert_eq!((alice.queued(), bob.queued()), (0, 0), "every {every}");
+        assert_eq!((bob.shown(), alice.shown()), (sent[0], sent[1]), "every {every}");
+    }
+}
+
+/// Bob lost his device: the account goes on with a new one, whatever waited follows it there.
+#[test]
+fn what_waits_for_a_contact_follows_it_to_a_new_device() {
+    let (mut alice, mut old) = pair();
+    old.send("alice").expect("queued");
+    exchange(&mut alice, &mut old);
+    alice.send("bob").expect("queued");
+    alice.sends.clear();
+    alice.feed(Input::Disconnected { peer: old.device });
+    let mut bob = Bench::on_device("bob", 2, 2);
+    let (from_alice, _) = alice.invitation(true);
+    bob.ask(Command::AddContact { link: from_alice, name: None }).expect("added");
+
+    link(&mut alice, &mut bob);
+    wait(&mut alice, &mut bob);
+    bob.send("alice").expect("queued");
+    exchange(&mut alice, &mut bob);
+
+    assert_eq!((alice.queued(), bob.queued()), (0, 0));
+    assert_eq!((alice.shown(), bob.shown()), (2, 1));
+    old.send("alice").expect("queued");
+    exchange(&mut alice, &mut old);
+    assert_eq!((alice.shown(), alice.refusals), (2, 1), "the old device is nobody any more");
+}
+
+/// An hour beside a contact that never answers, in three ways.
+#[test]
+fn a_contact_that_does_not_answer_is_tried_at_a_measured_pace_and_not_given_up() {
+    type Answer = fn(&mut Bench, DeviceId, SendToken);
+    let silent: Answer = |_, _, _| {};
+    let accepts: Answer = |alice, peer, token| alice.feed(Input::Accepted { peer, token });
+    let busy: Answer = |alice, peer, token| {
+        let (code, retry_after) = (Code::Busy, Duration::ZERO);
+        alice.feed(Input::Refused { peer, token, code, retry_after });
+    };
+    for (answer, most) in [(silent, 6), (accepts, 40), (busy, 11_000)] {
+        let (mut alice, _bob) = pair();
+        for _ in 0..3 {
+            alice.send("bob").expect("queued");
+        }
+        let (mut frames, mut last) = (0, 0);
+        for second in 0..3_600 {
+            while let Some((peer, token, _)) = alice.sends.pop_front() {
+                (frames, last) = (frames + 1, second);
+                answer(&mut alice, peer, token);
+                alice.flush();
+            }
+            alice.pass(Duration::from_secs(1));
+        }
+
+        assert!(frames <= most, "{frames} frames, {most} are enough");
+        assert!(most == 6 || last > 2_500, "given up after {last} s");
+    }
+}
+
+/// The read that fails is the one behind the key's use: the scan of the session that must make room.
+#[test]
+fn a_first_message_whose_session_could_not_be_kept_is_taken_when_it_comes_again() {
+    for read in 1..30 {
+        let mut alice = Bench::new("alice", 1);
+        let (record, token) = liar::record_behind(&alice.invitation(false).0);
+        for time in 0..4 {
+            Liar::again(330, &record, Some(token), time).say(&mut alice, 1, Body::Hello);
+        }
+        let mut liar = Liar::again(330, &record, Some(token), 4);
+        let text = liar.frame(Body::Text("x".to_owned()));
+        alice.disk.fail_reads(read);
+        liar.feed(&mut alice, 2, &text);
+        alice.disk.fail_reads(0);
+
+        liar.feed(&mut alice, 3, &text);
+
+        assert_eq!(alice.shown(), 1, "read {read} failed");
+    }
+}
+
+fn wait(alice: &mut Bench, bob: &mut Bench) {
+    exchange(alice, bob);
+    alice.pass(Duration::from_secs(1));
+    bob.pass(Duration::from_secs(1));
+    exchange(alice, bob);
 }

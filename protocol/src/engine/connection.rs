@@ -34,11 +34,11 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             queue.paused_until = None;
             queue.restart();
         }
-        self.drain(account)?;
+        let drained = self.drain(account);
         if self.told.get(&peer) != Some(&self.record_sequence) {
             self.send_unqueued(account, peer, Body::Update)?;
         }
-        Ok(())
+        drained
     }
 
     pub(super) fn disconnected(&mut self, peer: DeviceId) -> Result<(), Error> {

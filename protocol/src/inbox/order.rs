@@ -82,12 +82,10 @@ impl Held {
                 if message.sequence <= BEGINNING { 0 } else { message.sequence.saturating_sub(1) };
         }
         let next = conversation.shown.saturating_add(1);
-        let held = self.contacts.get(&message.account);
-        let is_taken = held.is_some_and(|held| held.contains_key(&message.sequence));
         if message.sequence == 0 {
             released.push(Release { message, gap: 0, late: false });
-        } else if message.sequence < next || is_taken {
-            // Two messages of one number: an honest sender makes none, and neither may be lost.
+        } else if message.sequence < next || self.holds(&message) {
+            // A sender that was set back counts again what it counted before: no message may go for that.
             released.push(Release { message, gap: 0, late: true });
         } else if message.sequence == next {
             let account = message.account;
@@ -102,6 +100,11 @@ impl Held {
             }
         }
         released
+    }
+
+    /// Whether another message waits at this one's place.
+    fn holds(&self, message: &Incoming) -> bool {
+        self.contacts.get(&message.account).is_some_and(|held| held.contains_key(&message.sequence))
     }
 
     fn hold<S: Store>(&mut self, message: Incoming, store: &mut Overlay<S>) {

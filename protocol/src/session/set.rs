@@ -2,7 +2,8 @@
 //!
 //! At most [`SESSIONS_PER_DEVICE_MAX`] sessions with a device are kept; the first is the one to
 //! send on. Two devices that start at once both prefer the smaller session id (see
-//! [`Sessions::found`]), so both settle on the same session without another message.
+//! [`Sessions::found`]), so both settle on the same session without another message. A message on
+//! the session with the smaller id settles it as well, where that session was there before.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -107,7 +108,7 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// [`Error::Store`] if the sessions cannot be read.
+    /// [`Error::Store`] if the sessions cannot be read; the session is not added then.
     pub fn found<S: Store>(
         &mut self,
         session: Session,
@@ -118,13 +119,13 @@ impl Sessions {
         let stays = sessions.first().is_some_and(|first| {
             first.is_unconfirmed() && !session.is_unconfirmed() && first.id < session.id
         });
-        sessions.insert(usize::from(stays), session);
-        let surplus: Vec<_> =
-            sessions.drain(SESSIONS_PER_DEVICE_MAX.min(sessions.len())..).collect();
-        self.dirty.insert(device);
-        for old in surplus {
+        let kept = SESSIONS_PER_DEVICE_MAX.saturating_sub(1);
+        for old in sessions.iter().skip(kept) {
             skipped::forget(store, old.id)?;
         }
+        sessions.truncate(kept);
+        sessions.insert(usize::from(stays), session);
+        self.dirty.insert(device);
         Ok(!stays)
     }
 
@@ -216,10 +217,11 @@ impl Sessions {
         device: DeviceId,
         store: &mut Overlay<S>,
     ) -> Result<(), Error> {
-        let sessions = std::mem::take(self.with(device, store)?);
-        for session in &sessions {
+        let sessions = self.with(device, store)?;
+        for session in &*sessions {
             skipped::forget(store, session.id)?;
         }
+        sessions.clear();
         self.dirty.insert(device);
         Ok(())
     }

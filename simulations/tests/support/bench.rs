@@ -34,19 +34,30 @@ pub(crate) struct Bench {
 }
 
 pub(crate) fn identity(seed: u64) -> Identity {
+    moved(seed, 1)
+}
+
+/// The account of `seed` on its n-th device.
+fn moved(seed: u64, generation: u32) -> Identity {
     let mut rng = ChaCha20Rng::seed_from_u64(seed);
     let account = Account::from_phrase(&Phrase::generate(&mut rng).expect("phrase"));
+    let mut rng = ChaCha20Rng::seed_from_u64(seed ^ u64::from(generation).rotate_left(40));
     let device = Device::from_secrets(Secret::random(&mut rng), Secret::random(&mut rng));
-    let certificate = account.certify(&device, 1, 1, UnixMillis(0));
+    let certificate = account.certify(&device, generation, generation.into(), UnixMillis(0));
     Identity::new(device, certificate).expect("identity")
 }
 
 impl Bench {
     pub(crate) fn new(nickname: &str, seed: u64) -> Self {
-        let (identity, disk) = (identity(seed), Disk::default());
+        Self::on_device(nickname, seed, 1)
+    }
+
+    /// The account of `seed` on its n-th device, with an empty disk.
+    pub(crate) fn on_device(nickname: &str, seed: u64, generation: u32) -> Self {
+        let (identity, disk) = (moved(seed, generation), Disk::default());
         let device = identity.device().id();
         let setup = Setup { identity, nickname: nickname.to_owned(), greet: false };
-        let rng = ChaCha20Rng::seed_from_u64(seed + 1_000);
+        let rng = ChaCha20Rng::seed_from_u64(seed + 1_000 * u64::from(generation));
         let engine = Engine::start(setup, disk.clone(), rng, START).expect("start");
         let mut bench = Self {
             engine,
@@ -116,6 +127,11 @@ impl Bench {
         }
     }
 
+    /// Messages that its user was told of.
+    pub(crate) fn shown(&self) -> usize {
+        self.events.iter().filter(|event| matches!(event, Event::Received(_))).count()
+    }
+
     pub(crate) fn queued(&mut self) -> usize {
         match self.ask(Command::Queue) {
             Ok(Reply::Queue(rows)) => rows.len(),
@@ -130,11 +146,10 @@ impl Bench {
             let (device, message) =
                 (vec![0; 32], [vec![0; 12], number.to_be_bytes().to_vec()].concat());
             let (at_ms, hash) = (self.now.wall.0, message.clone());
-            let value = match table {
-                Table::Seen => {
-                    rest::Seen { device, message, digest: Vec::new(), at_ms }.encode_to_vec()
-                }
-                _ => rest::Replay { at_ms, hash: hash.clone() }.encode_to_vec(),
+            let value = if table == Table::Seen {
+                rest::Seen { device, message, digest: Vec::new(), at_ms }.encode_to_vec()
+            } else {
+                rest::Replay { at_ms, hash: hash.clone() }.encode_to_vec()
             };
             overlay.put(Key::of(table, &hash), value);
         }

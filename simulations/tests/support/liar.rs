@@ -1,0 +1,101 @@
+//! A peer that seals what no engine would.
+
+use bitchat_protocol::engine::Input;
+use bitchat_protocol::envelope::{Body, Content, Envelope, Frame, Introduction};
+use bitchat_protocol::handshake;
+use bitchat_protocol::id::{DeviceId, InvitationToken, MessageId};
+use bitchat_protocol::invitation::{ContactRecord, Invitation, Target};
+use bitchat_protocol::prekey::Prekeys;
+use bitchat_protocol::session::{Peer, Session};
+use bitchat_protocol::time::UnixMillis;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use crate::bench::{Bench, START, identity};
+
+/// The initiator's half of a session, and what it says of itself.
+pub(crate) struct Liar {
+    device: DeviceId,
+    session: Session,
+    introduction: Introduction,
+    rng: ChaCha20Rng,
+    pub(crate) sequence: u64,
+    pub(crate) lamport: u64,
+}
+
+/// What a link holds: the record and the token.
+pub(crate) fn record_behind(link: &str) -> (ContactRecord, InvitationToken) {
+    let invitation = Invitation::parse_link(link).expect("a link");
+    match invitation.target {
+        Target::Record(bytes) => {
+            (ContactRecord::verify(&bytes, START.wall).expect("a record"), invitation.token)
+        }
+        Target::Short { .. } => panic!("a long link"),
+    }
+}
+
+impl Liar {
+    pub(crate) fn new(seed: u64, record: &ContactRecord, token: Option<InvitationToken>) -> Self {
+        Self::again(seed, record, token, 0)
+    }
+
+    /// The same device with another session.
+    pub(crate) fn again(
+        seed: u64,
+        record: &ContactRecord,
+        token: Option<InvitationToken>,
+        time: u64,
+    ) -> Self {
+        let (identity, mut rng) = (identity(seed), ChaCha20Rng::seed_from_u64(seed + (time << 32)));
+        let mut prekeys = Prekeys::generate(&mut rng, START.wall);
+        let own = ContactRecord::issue(&identity, &mut prekeys, &[], START.wall).expect("record");
+        let initiated = handshake::initiate(&identity, record, &mut rng).expect("keys");
+        let certificate = record.certificate();
+        let peer = Peer { account: certificate.account(), device: certificate.device() };
+        let session = Session::initiated(initiated, peer, START.wall, &mut rng).expect("session");
+        let introduction = Introduction { token, nickname: "x".to_owned(), record: own };
+        let device = identity.device().id();
+        Self { device, session, introduction, rng, sequence: 0, lamport: 0 }
+    }
+
+    /// A contact of `of` whose link stands.
+    pub(crate) fn invited(seed: u64, of: &mut Bench) -> Self {
+        let (record, token) = record_behind(&of.invitation(true).0);
+        let mut liar = Self::new(seed, &record, Some(token));
+        liar.say(of, 1, Body::Hello);
+        of.feed(Input::Connected { peer: liar.device });
+        of.flush();
+        of.sends.clear();
+        liar
+    }
+
+    pub(crate) fn say(&mut self, to: &mut Bench, number: u64, body: Body) {
+        let frame = self.frame(body);
+        self.feed(to, number, &frame);
+    }
+
+    pub(crate) fn feed(&self, to: &mut Bench, number: u64, frame: &[u8]) {
+        to.feed(Input::Frame { peer: self.device, number, bytes: frame.to_vec() });
+        to.flush();
+    }
+
+    pub(crate) fn frame(&mut self, body: Body) -> Vec<u8> {
+        let content = Content {
+            lamport: self.lamport,
+            sequence: self.sequence,
+            parents: Vec::new(),
+            sent: UnixMillis(0),
+            introduction: Some(self.introduction.clone()),
+            body,
+        };
+        self.seal(&content.encode())
+    }
+
+    pub(crate) fn seal(&mut self, content: &[u8]) -> Vec<u8> {
+        let message = MessageId::random(&mut self.rng);
+        let sealed = self.session.seal(message, content, START.wall, &mut self.rng);
+        let sealed = sealed.expect("a ciphertext");
+        let (session, initial) = (self.session.id(), self.session.initial().cloned());
+        Frame::Envelope(Envelope { session, message, initial, sealed }).encode()
+    }
+}
