@@ -122,6 +122,28 @@ fn somebody_who_was_removed_comes_back_by_a_new_invitation() {
     );
 }
 
+/// What introduces us ages with our record; a message that outlives it introduces us anew.
+#[test]
+fn a_first_message_is_taken_although_it_waited_longer_than_the_record_it_was_written_with() {
+    let day = Duration::from_secs(24 * 3600);
+    let mut world = World::new(6, CALM);
+    let (alice, bob) = (world.add("alice"), world.add("bob"));
+    world.run_for(10 * day);
+    let (link, _) = invite(&mut world, alice);
+    world.set_faults(Faults { breaks_per_mille: 1_000, ..CALM });
+    world.ask(bob, Command::AddContact { link, name: None });
+    let (to, text, expires) = (Who("alice".to_owned()), "late".to_owned(), Some(29 * day));
+    world.ask(bob, Command::Send { to, text, expires });
+    world.run_for(Duration::from_secs(5)); // Encrypted, and lost on the way.
+    world.crash(alice, 28 * day);
+    world.set_faults(CALM);
+
+    world.run_for(28 * day + day / 2);
+
+    let texts: Vec<_> = world.inbox(alice).into_iter().map(|message| message.text).collect();
+    assert_eq!(texts, ["late"]);
+}
+
 /// A message that nobody takes ends visibly, and the engine does not spin meanwhile.
 #[test]
 fn a_message_to_nobody_expires_after_few_attempts() {
