@@ -153,6 +153,34 @@ fn an_empty_or_oversized_message_exits_with_1() {
     assert_eq!(longest.code, 0, "{longest:?}");
 }
 
+/// JSON writes a quote as two characters and a control character as six.
+#[test]
+fn the_longest_text_is_taken_whatever_its_characters() {
+    let stage = Stage::new();
+    let alice = stage.profile("alice");
+    let bob = stage.profile("bob");
+    bob.add(&alice);
+
+    for text in ["\"".repeat(65_536), "\u{1}".repeat(65_536), "\n".repeat(65_535) + "x"] {
+        let queued = bob.run_with(&["send", "alice", "--stdin", "--wait", "queued"], &text);
+        assert_eq!(queued.code, 0, "{queued:?}");
+    }
+}
+
+#[test]
+fn an_invitation_with_any_wrong_character_is_refused() {
+    let stage = Stage::new();
+    let (alice, bob) = (stage.profile("alice"), stage.profile("bob"));
+    let good = alice.invite();
+
+    for at in [10, 20, 35, 100, good.len() - 3] {
+        let mut bad: Vec<char> = good.chars().collect();
+        bad[at] = if bad[at] == 'A' { 'B' } else { 'A' };
+        let link: String = bad.into_iter().collect();
+        refused(&bob.run(&["contact", "add", &link]), 1, "invitation");
+    }
+}
+
 #[test]
 fn an_unwritable_directory_exits_with_3() {
     let stage = Stage::new();

@@ -25,7 +25,7 @@ pub(crate) use request::Request;
 pub(crate) use socket::Socket;
 
 /// How much longer than the node may think we wait for its answer, before it counts as gone.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(12);
 
 /// A way to the node. Cheap to clone; several requests may be under way at once.
 #[derive(Clone, Debug)]

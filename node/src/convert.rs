@@ -62,6 +62,9 @@ impl From<StoreOpenError> for NodeError {
     fn from(error: StoreOpenError) -> Self {
         match &error {
             StoreOpenError::Locked { .. } => Self::LockHeld { pid: None },
+            StoreOpenError::Io { dir, source } if is_refused(source.kind()) => {
+                Self::HomeUnwritable { path: dir.clone(), reason: source.to_string() }
+            }
             StoreOpenError::Full { .. } | StoreOpenError::Io { .. } => {
                 Self::StoreFailed { reason: error.to_string() }
             }
@@ -98,4 +101,9 @@ impl From<NetworkError> for NodeError {
             | NetworkError::Bug(_) => Self::Network { reason: text },
         }
     }
+}
+
+/// Whether the system says that we may not, rather than that it cannot.
+const fn is_refused(kind: std::io::ErrorKind) -> bool {
+    matches!(kind, std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem)
 }

@@ -159,7 +159,8 @@ impl Node {
         let ready = status.wait_for(|status| status.ready);
         let in_time = tokio::time::timeout(READY_WITHIN, ready).await;
         in_time.map_err(|_| NodeError::Unavailable)?.map_err(|_| NodeError::Unavailable)?;
-        Ports::of(&self.status.borrow().addresses).write(&home.ports_file());
+        let before = Ports::read(&home.ports_file());
+        Ports::of(&self.status.borrow().addresses).or(before).write(&home.ports_file());
         let listener = control::bind(&home.socket(), Stale::Replace)?;
         self.socket = Some(home.socket());
         let stopped = self.stop.clone().cancelled_owned();

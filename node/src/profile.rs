@@ -21,6 +21,9 @@ use crate::store::SledStore;
 /// The kernel's random numbers, asked each time: a snapshot of this process repeats none of them.
 pub type SystemRng = UnwrapErr<SysRng>;
 
+/// Bytes of a Unix socket's path on Linux, without the final zero.
+const SOCKET_PATH_MAX: usize = 107;
+
 /// What a new profile is made from.
 #[derive(Debug)]
 pub struct NewProfile {
@@ -79,6 +82,12 @@ pub fn create_profile(home: &Home, request: NewProfile) -> Result<CreatedProfile
         created: now,
         nickname: request.name,
     };
+    if home.socket().as_os_str().len() > SOCKET_PATH_MAX {
+        return Err(NodeError::Config {
+            problem: format!("the path {} is too long for a socket", home.socket().display()),
+            hint: "choose a shorter `--home DIR`".to_owned(),
+        });
+    }
     home.create()?;
     let _lock = home.lock()?;
     let unlocked = Keystore::create(&home.keystore(), passphrase.as_ref(), &secrets, &mut rng)?;

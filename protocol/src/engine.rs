@@ -100,6 +100,7 @@ pub struct Engine<S, R> {
     next_token: u64,
     next_cursor: u64,
     greet: VecDeque<AccountId>,
+    greet_rounds: u32,
     purge: Purge,
     outbox_dirty: bool,
     /// Whether what is written should go to the disk now; see [`Engine::seal_soon`].

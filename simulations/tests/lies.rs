@@ -165,3 +165,21 @@ fn a_message_to_nobody_expires_after_few_attempts() {
     let after = world.ask(bob, Command::Delivery(queued.id));
     assert!(matches!(after, Some(Ok(Reply::Delivery(view))) if view.state.as_str() == "expired"));
 }
+
+/// Both are up, neither has anything to say, and the one that moved cannot reach the other's old
+/// address: the other finds it again by itself, so that a later message waits for nobody.
+#[test]
+fn contacts_find_one_another_again_without_a_message() {
+    let mut world = World::new(7, CALM);
+    let (alice, bob) = (world.add("alice"), world.add("bob"));
+    world.run_for(Duration::from_secs(1));
+    let (link, _) = invite(&mut world, alice);
+    world.ask(bob, Command::AddContact { link, name: None });
+    world.run_for(Duration::from_secs(10));
+    world.cut(alice, bob);
+
+    world.run_for(Duration::from_secs(1_300));
+
+    let found = world.ask(bob, Command::Contact(Who("alice".to_owned())));
+    assert!(matches!(found, Some(Ok(Reply::Contact(view))) if view.connected), "still apart");
+}

@@ -51,11 +51,13 @@ impl Daemon {
         settings::start_log(&config)?;
         let format = config.log.format;
         let (first, second) = (stop_signal(1)?, stop_signal(2)?);
+        let hangups = ignored_hangups()?;
         let node = start(context, config, Mode::Daemon, None, out).await?;
         tokio::select! {
             ended = node.run_until(first) => Ok(ended?),
             () = second => Err(impatient().into()),
             () = announce(socket, format, out) => Ok(()),
+            () = hangups => Ok(()),
         }
     }
 
@@ -129,6 +131,17 @@ pub(super) fn stop_signal(times: u8) -> Result<impl Future<Output = ()>, UserErr
                 _ = terminate.recv() => {}
             }
         }
+    })
+}
+
+/// Takes SIGHUP and does nothing; never ends. A terminal that closes must not end the node, and
+/// what a service manager means by it (read the settings again) is not there yet.
+fn ignored_hangups() -> Result<impl Future<Output = ()>, UserError> {
+    let mut hangup = signal(SignalKind::hangup())
+        .map_err(|error| UserError::io("cannot wait for signals", &error))?;
+    Ok(async move {
+        while hangup.recv().await.is_some() {}
+        pending::<()>().await;
     })
 }
 

@@ -63,7 +63,7 @@ impl Receive {
                 return Ok(());
             };
             let Some(last) = messages.last() else {
-                if !self.follow && deadline <= Instant::now() {
+                if !self.follow && (seen > 0 || deadline <= Instant::now()) {
                     return Ok(());
                 }
                 // A node that stops answers at once.

@@ -11,7 +11,7 @@ use super::problem::Problem;
 use crate::error::NodeError;
 
 /// Bytes of a request body. The longest text is 64 KiB; JSON may need twice as much for it.
-pub const BODY_BYTES_MAX: usize = 128 * 1024;
+pub const BODY_BYTES_MAX: usize = 6 * bitchat_proto::limits::TEXT_BYTES_MAX + 4 * 1024;
 
 /// Characters of a name or id in a path: an account id has 64.
 const WHO_CHARS_MAX: usize = 256;

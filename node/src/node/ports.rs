@@ -25,6 +25,11 @@ impl Ports {
         Self { tcp: find("tcp"), udp: find("udp") }
     }
 
+    /// These, or where there is none, those of an earlier run.
+    pub(super) fn or(self, earlier: Self) -> Self {
+        Self { tcp: self.tcp.or(earlier.tcp), udp: self.udp.or(earlier.udp) }
+    }
+
     /// Remembers them. Without the file the next start just gets other ports, so a failure is no error.
     pub(super) fn write(self, path: &Path) {
         let part = |transport: &str, port: Option<u16>| {

@@ -153,6 +153,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         if addresses != self.addresses {
             self.addresses = addresses;
             self.issue_record()?;
+            self.greet_rounds = 0;
             self.tell_record()?;
         }
         Ok(())

@@ -29,7 +29,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         }
         self.check_device(contact.account, contact.device)?;
         if let Some(known) = self.book.get(&contact.account).cloned() {
-            return self.invited_again(known, contact, name);
+            return self.invited_again(known, contact);
         }
         if self.book.len() >= CONTACTS_MAX {
             return Err(CommandError::OutOfRange("10,000 contacts are the limit"));
@@ -79,12 +79,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         &mut self,
         known: Contact,
         invited: Contact,
-        name: Option<String>,
     ) -> Result<ContactView, CommandError> {
         let account = known.account;
-        if let Some(name) = &name {
-            self.check_name(name, Some(&account))?;
-        }
         if let Some(bytes) = invited.record {
             let record = ContactRecord::verify(&bytes, self.now.wall)?;
             self.learn_record(account, &record, bytes)?;
@@ -95,9 +91,6 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         contact.token = invited.token;
         if contact.record.is_none() {
             contact.addresses = invited.addresses;
-        }
-        if let Some(name) = name {
-            contact.name = name;
         }
         let view = self.contact_view(&contact, true);
         let device = contact.device;

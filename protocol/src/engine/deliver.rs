@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::id::{AccountId, DeviceId, MessageId};
 use crate::inbox::{Incoming, Release, Stored};
 use crate::invitation::ContactRecord;
-use crate::outbox;
+use crate::outbox::{self, Queue};
 use crate::store::Store;
 use crate::time::UnixMillis;
 
@@ -36,10 +36,12 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             Body::Hello => self.owe_receipt(account, id),
             Body::Update => {}
             Body::Receipts(ids) => {
+                let oldest = self.outbox.queue(&account).and_then(Queue::first);
                 for id in ids {
                     self.receipted(account, id)?;
                 }
-                self.receipts_came(account)?;
+                let moved = self.outbox.queue(&account).and_then(Queue::first) != oldest;
+                self.receipts_came(account, moved)?;
             }
         }
         // Last: a bad record must not cost the message that carried it.

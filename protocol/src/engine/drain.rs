@@ -263,11 +263,18 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     }
 
     /// Receipts came: the contact is well, and there is room in its window.
-    pub(super) fn receipts_came(&mut self, account: AccountId) -> Result<(), Error> {
-        self.timers.cancel(Reason::Receipt(account));
+    ///
+    /// Only a receipt of the oldest row (`moved`) puts off its repetition: receipts of later ones may
+    /// come for ever while it is missing.
+    pub(super) fn receipts_came(&mut self, account: AccountId, moved: bool) -> Result<(), Error> {
         if let Some(queue) = self.outbox.queue_mut(&account) {
-            queue.overdue = 0;
             queue.failures = 0;
+            if moved {
+                queue.overdue = 0;
+            }
+        }
+        if moved {
+            self.timers.cancel(Reason::Receipt(account));
         }
         self.drain(account)?;
         self.await_receipts(account);

@@ -160,7 +160,11 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         before: Option<u64>,
         max: usize,
     ) -> Result<Vec<MessageView>, CommandError> {
-        let account = self.find(who)?.account;
+        // Whoever was removed still has a history, under the account id.
+        let account = match self.find(who) {
+            Ok(contact) => contact.account,
+            Err(error) => who.0.parse().map_err(|_| error)?,
+        };
         let before = before.map(u64::to_be_bytes);
         let before = before.as_ref().map(<[u8; 8]>::as_slice);
         let mut rows =

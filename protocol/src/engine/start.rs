@@ -49,8 +49,6 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         };
         let record = store.get(&record_key())?.unwrap_or_default();
         let book = read_book(&store)?;
-        let greet =
-            if setup.greet { book.iter().map(|c| c.account).collect() } else { VecDeque::new() };
         let next_cursor = store
             .scan_back(Table::Inbox, &[], None, 1)?
             .first()
@@ -80,19 +78,20 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             tokens: BTreeMap::new(),
             next_token: 0,
             next_cursor,
-            greet,
+            greet: VecDeque::new(),
+            greet_rounds: 0,
             purge: Purge::Seen(None),
             outbox_dirty: true,
             seal_now: true,
             timers: Timers::default(),
             commit: Commit::new(),
         };
-        engine.begin()?;
+        engine.begin(setup.greet)?;
         Ok(engine)
     }
 
     /// Issues the record if there is none that lasts, and sets every deadline.
-    fn begin(&mut self) -> Result<(), Error> {
+    fn begin(&mut self, greets: bool) -> Result<(), Error> {
         match ContactRecord::verify(&self.record, self.now.wall) {
             Ok(record) => {
                 self.addresses = record.addresses().to_vec();
@@ -107,7 +106,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         for account in self.outbox.queues().map(|(account, _)| *account).collect::<Vec<_>>() {
             self.timers.set(Reason::Retry(account), now);
         }
-        if !self.greet.is_empty() {
+        if greets {
             self.timers.set(Reason::Greet, now);
         }
         self.timers.set(Reason::Maintenance, now + Duration::from_secs(60));

@@ -32,6 +32,10 @@ const GREET_PAUSE: Duration = Duration::from_millis(250);
 /// Before what a deadline was for is tried again if it failed.
 pub(super) const FAILED_PAUSE: Duration = Duration::from_secs(10);
 
+/// Between two rounds of dialling contacts without a link; doubles.
+const GREET_ROUND: Duration = Duration::from_secs(60);
+const GREET_ROUND_MAX: Duration = Duration::from_secs(600);
+
 /// Deadlines handled at a time.
 const DEADLINES: usize = 256;
 
@@ -76,16 +80,29 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         Ok(())
     }
 
+    /// Dials some contacts that have no link, round after round: one that moved while we were away
+    /// has dialled us in vain, and knows no other way to us than that we dial it or it us again.
     fn greet_some(&mut self) {
+        if self.greet.is_empty() {
+            self.greet = self.book.iter().map(|contact| contact.account).collect();
+        }
         for _ in 0..GREETED {
-            let Some(account) = self.greet.pop_front() else { return };
+            let Some(account) = self.greet.pop_front() else { break };
             let Some(contact) = self.book.get(&account) else { continue };
             let (peer, addresses) = (contact.device, contact.addresses.clone());
             if !self.links.contains(&peer) && !addresses.is_empty() {
                 self.at_once(Output::Connect { peer, addresses });
             }
         }
-        self.timers.set(Reason::Greet, self.now.mono + GREET_PAUSE);
+        let pause = if self.greet.is_empty() { self.next_round() } else { GREET_PAUSE };
+        self.timers.set(Reason::Greet, self.now.mono + pause);
+    }
+
+    /// The pause before the next round: a minute, doubling.
+    fn next_round(&mut self) -> Duration {
+        let pause = GREET_ROUND.saturating_mul(1 << self.greet_rounds.min(10));
+        self.greet_rounds = self.greet_rounds.saturating_add(1);
+        pause.min(GREET_ROUND_MAX)
     }
 
     fn maintain(&mut self) -> Result<(), Error> {

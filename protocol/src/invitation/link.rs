@@ -8,6 +8,7 @@ use bitchat_proto::{limits, wire};
 use prost::Message;
 
 use super::{ContactRecord, check_addresses};
+use crate::crypto::digest;
 use crate::error::{Error, Malformed};
 use crate::id::{AccountId, DeviceId, InvitationToken, exactly};
 use crate::time::UnixMillis;
@@ -20,6 +21,15 @@ const WRONG: Malformed = Malformed("invitation link");
 /// link stays below 400 characters, which a phone still reads from a terminal's QR code.
 const SHORT_ADDRESSES: usize = 2;
 const SHORT_ADDRESS_BYTES: usize = 128;
+
+/// Bytes behind the invitation that tell a mistyped or cut link from a good one.
+const CHECK_BYTES: usize = 4;
+
+/// The first bytes of SHA-256. No protection against anybody: the record is signed.
+fn check(bytes: &[u8]) -> [u8; CHECK_BYTES] {
+    let [a, b, c, d, ..] = digest(bytes);
+    [a, b, c, d]
+}
 
 /// Lets the holder become a contact of the inviter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +64,8 @@ impl Invitation {
     /// The link: one line of text.
     #[must_use]
     pub fn to_link(&self) -> String {
-        let bytes = self.to_wire().encode_to_vec();
+        let mut bytes = self.to_wire().encode_to_vec();
+        bytes.extend(check(&bytes));
         format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))
     }
 
@@ -70,7 +81,11 @@ impl Invitation {
         }
         let encoded = text.strip_prefix(PREFIX).ok_or(WRONG)?;
         let bytes = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| WRONG)?;
-        let wire = wire::Invitation::decode(bytes.as_slice()).map_err(|_| WRONG)?;
+        let (bytes, sum) = bytes.split_last_chunk::<CHECK_BYTES>().ok_or(WRONG)?;
+        if *sum != check(bytes) {
+            return Err(Malformed("invitation link: a character is missing or wrong"));
+        }
+        let wire = wire::Invitation::decode(bytes).map_err(|_| WRONG)?;
         let invitation = Self::from_wire(wire)?;
         // Unknown fields, repeated fields and loose numbers do not come back as they were.
         if invitation.to_link() == text { Ok(invitation) } else { Err(WRONG) }

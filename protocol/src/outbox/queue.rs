@@ -209,6 +209,12 @@ impl Queue {
         }
     }
 
+    /// The oldest row.
+    #[must_use]
+    pub fn first(&self) -> Option<u64> {
+        self.entries.keys().next().copied()
+    }
+
     /// The message of a row.
     #[must_use]
     pub fn message(&self, sequence: u64) -> Option<MessageId> {
