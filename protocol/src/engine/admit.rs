@@ -55,9 +55,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
 
         session.write_skipped(opened.changes, &mut self.store, self.now.wall);
         let account = certificate.account();
-        if self.sessions.found(session, &mut self.store)? {
-            self.encrypt_again(account, envelope.session);
-        }
+        self.sessions.found(session, &mut self.store)?;
+        self.encrypt_again(account, envelope.session);
         // Last: were the session not kept, its initial message could never found it again.
         handshake::remember_replay(&mut self.store, &replay, self.now.wall);
         self.fact(Fact::SessionFounded { initiator: false });

@@ -128,6 +128,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             return Ok(());
         };
         match code {
+            // Of a hand-over that is being repeated: the next one decides.
+            Code::Stranger if queue.is_waiting(sequence) => {}
             Code::Stranger => {
                 let message = queue.message(sequence).ok_or(Error::Bug("outbox index"))?;
                 self.finish(

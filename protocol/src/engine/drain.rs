@@ -115,7 +115,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         let indexed = self.outbox.queue(&place.0).and_then(|queue| queue.session(place.1));
         if let Some((session, frame)) = row.encrypted.take()
             && indexed == Some(session)
-            && self.sessions.has(device, session, &self.store)?
+            && self.sessions.preferred(device, &self.store)? == Some(session)
         {
             return Ok((session, frame));
         }

@@ -209,6 +209,12 @@ impl Queue {
         }
     }
 
+    /// Whether a row is to be handed over.
+    #[must_use]
+    pub fn is_waiting(&self, sequence: u64) -> bool {
+        self.waiting.contains(&sequence)
+    }
+
     /// The oldest row.
     #[must_use]
     pub fn first(&self) -> Option<u64> {

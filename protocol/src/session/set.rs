@@ -1,9 +1,10 @@
 //! The sessions with each device, in order of preference, cached over the store.
 //!
 //! At most [`SESSIONS_PER_DEVICE_MAX`] sessions with a device are kept; the first is the one to
-//! send on. Two devices that start at once both prefer the smaller session id (see
-//! [`Sessions::found`]), so both settle on the same session without another message. A message on
-//! the session with the smaller id settles it as well, where that session was there before.
+//! send on. Of two devices that start at once, each first sends on the session of the other, which
+//! that one surely has. Once both sessions have answered, both sides prefer the smaller id, so that
+//! questions and answers share a ratchet. An unanswered session never wins: its peer may have founded
+//! it, forgotten it, and refuse it as a replay for ever.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -100,11 +101,8 @@ impl Sessions {
         session.map(|session| session.peer.account).ok_or(Error::Decrypt)
     }
 
-    /// Adds a session and says whether it is now the one to send on.
-    ///
-    /// A session of the peer replaces a confirmed one of ours: the peer would not have started it
-    /// if it still had the old one. Against an unconfirmed one of ours the smaller id wins, on both
-    /// sides alike.
+    /// Adds a session, which is now the one to send on. One of the peer goes before whatever there was:
+    /// the peer surely has it, and may have forgotten the rest.
     ///
     /// # Errors
     ///
@@ -113,20 +111,17 @@ impl Sessions {
         &mut self,
         session: Session,
         store: &mut Overlay<S>,
-    ) -> Result<bool, Error> {
+    ) -> Result<(), Error> {
         let device = session.peer.device;
         let sessions = self.with(device, store)?;
-        let stays = sessions.first().is_some_and(|first| {
-            first.is_unconfirmed() && !session.is_unconfirmed() && first.id < session.id
-        });
         let kept = SESSIONS_PER_DEVICE_MAX.saturating_sub(1);
         for old in sessions.iter().skip(kept) {
             skipped::forget(store, old.id)?;
         }
         sessions.truncate(kept);
-        sessions.insert(usize::from(stays), session);
+        sessions.insert(0, session);
         self.dirty.insert(device);
-        Ok(!stays)
+        Ok(())
     }
 
     /// Encrypts one message on the given session, which must be kept.
@@ -168,9 +163,10 @@ impl Sessions {
         let sessions = self.with(device, store)?;
         let place = sessions.iter().position(|session| session.id == id).ok_or(Error::Decrypt)?;
         let session = sessions.get_mut(place).ok_or(Error::Decrypt)?;
+        let was_unconfirmed = session.is_unconfirmed();
         let mut opened = session.open(message, sealed, &StoredKeys::new(&*store, id), now, rng)?;
-        // The peer prefers it, by the rule of `found`, although ours began later.
-        let settles = sessions.first().is_some_and(|first| first.is_unconfirmed() && id < first.id);
+        // Both sides have both sessions: they started at once, and settle on the smaller id.
+        let settles = was_unconfirmed && sessions.first().is_some_and(|first| id < first.id);
         if let Some(upto) = sessions.get_mut(..=place).filter(|_| settles) {
             upto.rotate_right(1);
         }
