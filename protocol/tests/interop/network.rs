@@ -43,15 +43,16 @@ pub(crate) struct Session<'a> {
     theirs: &'a mut Peer,
     associated: Vec<u8>,
     flights: Vec<Flight>,
-    /// Who has a sending chain: the initiator at once, the responder after its first message.
-    may_send: (bool, bool),
+    /// A sending chain exists: the initiator's at once, the responder's after its first message.
+    we_may_send: bool,
+    they_may_send: bool,
     rng: ChaCha20Rng,
 }
 
 impl<'a> Session<'a> {
     /// The handshake, with fresh identities on both sides.
-    pub(crate) fn found(peer: &'a mut Peer, role: Role, seed: u64) -> Self {
-        let mut rng = ChaCha20Rng::seed_from_u64(seed);
+    pub(crate) fn found(peer: &'a mut Peer, role: Role, seed: u32) -> Self {
+        let mut rng = ChaCha20Rng::seed_from_u64(seed.into());
         let identity = identity(&mut rng);
         let (ratchet, associated, session, replay, answer) = match role {
             Role::Initiator => {
@@ -79,9 +80,15 @@ impl<'a> Session<'a> {
         assert_eq!(bytes(&answer, "associated"), associated);
         assert_eq!(bytes(&answer, "session"), session.0);
         assert!(replay.is_none_or(|tag| bytes(&answer, "replay") == tag));
-        let may_send = (role == Role::Initiator, role == Role::Responder);
-        let ours = Side::new(ratchet, seed);
-        Self { ours, theirs: peer, associated, flights: Vec::new(), may_send, rng }
+        Self {
+            ours: Side::new(ratchet, seed.into()),
+            theirs: peer,
+            associated,
+            flights: Vec::new(),
+            we_may_send: role == Role::Initiator,
+            they_may_send: role == Role::Responder,
+            rng,
+        }
     }
 
     /// Whatever comes next.
@@ -89,12 +96,36 @@ impl<'a> Session<'a> {
         let to = if self.below(2) == 0 { To::Us } else { To::Them };
         match self.below(20) {
             0..9 => self.send(to),
-            9..15 => self.on_any(Self::deliver),
+            9..12 => self.on_any(Self::deliver),
+            12..15 => self.deliver_newest(to),
             15 | 16 => self.on_any(Self::tamper),
             17 => self.on_any(|session, which| session.flights[which].lost = true),
             18 => self.on_any(Self::reflect),
             _ => self.ours.restart(),
         }
+    }
+
+    /// One message overtakes `count` others in each direction; every tenth of them still arrives,
+    /// the last first.
+    pub(crate) fn overtake(&mut self, count: usize) {
+        for to in [To::Them, To::Us] {
+            self.send(to);
+            self.deliver(self.flights.len() - 1);
+        }
+        for to in [To::Them, To::Us] {
+            let first = self.flights.len();
+            for _ in 0..=count {
+                self.send(to);
+            }
+            for which in (first..self.flights.len()).rev().step_by(10) {
+                self.deliver(which);
+            }
+        }
+    }
+
+    /// How often the foreign device has turned its ratchet.
+    pub(crate) fn turns(&self) -> u32 {
+        self.ours.ratchet.to_record().chain
     }
 
     /// Everything that is not lost arrives in any order and opens; then nothing opens again.
@@ -118,7 +149,10 @@ impl<'a> Session<'a> {
     }
 
     fn send(&mut self, to: To) {
-        let may_send = if to == To::Us { self.may_send.1 } else { self.may_send.0 };
+        let may_send = match to {
+            To::Us => self.they_may_send,
+            To::Them => self.we_may_send,
+        };
         if !may_send {
             return;
         }
@@ -150,9 +184,17 @@ impl<'a> Session<'a> {
         if let Ok(text) = text {
             assert_eq!(text, flight.text);
             flight.opened = true;
-            let may_send = if to == To::Us { &mut self.may_send.0 } else { &mut self.may_send.1 };
-            *may_send = true;
+            match to {
+                To::Us => self.we_may_send = true,
+                To::Them => self.they_may_send = true,
+            }
         }
+    }
+
+    /// Keeps the conversation going, so that the ratchet turns.
+    fn deliver_newest(&mut self, to: To) {
+        let newest = self.flights.iter().rposition(|flight| flight.to == to);
+        newest.into_iter().for_each(|which| self.deliver(which));
     }
 
     /// A changed bit anywhere, the message id included, is refused; the next open shows that
