@@ -1,4 +1,4 @@
-"""PQXDH, revision 3, suite 1, written from docs/SPEC.md."""
+"""PQXDH, revision 3, suite 1, after docs/SPEC.md."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Identities, contact records and invitations, written from docs/SPEC.md."""
+"""Identities, contact records and invitations, after docs/SPEC.md."""
 
 import base64
 import hashlib

@@ -8,12 +8,14 @@ import sys
 
 import ratchet
 from handshake import accept, initiate
-from identity import Party, Record, account_text, fingerprint, invitation, safety_number
-from primitives import sha256
+from identity import (
+    Party, Record, account_seed, account_text, fingerprint, invitation, safety_number,
+)
+from primitives import sha256, sign_public
 
 HEADING = """\
 # Known answers of docs/SPEC.md: inputs, and what must follow from them. A changed answer is a new
-# protocol version. Checked by protocol/tests/interop.rs and, from the specification alone, by
+# protocol version. Checked by protocol/tests/interop.rs and derived a second time by
 # known_answers.py.
 """
 
@@ -40,6 +42,9 @@ def identities(given, alice, bob):
         yield f"{name}.record-sha256", sha256(who.record()).hex()
         yield f"{name}.record-signature", who.record()[-64:].hex()
     yield "safety-number", safety_number(alice.certificate.account, bob.certificate.account)
+    yield "safety-number-of-01-and-02", safety_number(b"\x01" * 32, b"\x02" * 32)
+    zero = sign_public(account_seed(given["zero.phrase"]))
+    yield "zero.account", account_text(zero)
     token, expires = bytes.fromhex(given["token"]), int(given["expires"])
     full = invitation(token, expires, given["nickname"], bob.record())
     yield "invitation-sha256", sha256(full.encode()).hex()

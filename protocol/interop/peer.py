@@ -42,7 +42,10 @@ class Device:
         return {"record": self.party.record(["/ip4/127.0.0.1/udp/4001/quic-v1"])}
 
     def accept(self, initial):
-        session = accept(self.party, initial)
+        try:
+            session = accept(self.party, initial)
+        except (KeyError, IndexError, ValueError, TypeError) as malformed:
+            raise Refused("malformed") from malformed
         self.ratchet = self._ratchet(session, ours=self.party.prekey)
         return self._names(session)
 

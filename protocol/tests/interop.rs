@@ -6,6 +6,8 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "a test that is skipped says why")]
 
+#[path = "interop/changed.rs"]
+mod changed;
 #[path = "interop/known.rs"]
 mod known;
 #[path = "interop/network.rs"]
@@ -52,6 +54,15 @@ fn a_second_implementation_derives_the_known_answers() {
 
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_handshake_with_a_changed_bit_founds_no_common_session() {
+    let Some(python) = python() else { return };
+    let mut peer = Peer::start(&python, &folder().join("peer.py"));
+
+    changed::ours(&mut peer, 150);
+    changed::theirs(&mut peer, 300);
 }
 
 #[test]

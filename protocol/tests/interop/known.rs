@@ -7,7 +7,7 @@ use std::fmt::Display;
 use bitchat_proto::prost::Message;
 use bitchat_protocol::crypto::{DhSecret, Secret, digest};
 use bitchat_protocol::handshake::{Accepted, accept, initiate};
-use bitchat_protocol::id::InvitationToken;
+use bitchat_protocol::id::{AccountId, InvitationToken};
 use bitchat_protocol::identity::{Account, Device, Identity, Phrase, safety_number};
 use bitchat_protocol::invitation::{ContactRecord, Invitation, Target};
 use bitchat_protocol::prekey::Prekeys;
@@ -32,6 +32,7 @@ pub(crate) fn lines() -> Vec<String> {
     lines.party("bob", &bob);
     let accounts = (alice.identity.account(), bob.identity.account());
     lines.answer("safety-number", safety_number(&accounts.0, &accounts.1));
+    lines.pinned_elsewhere();
     lines.invitations(&bob);
     lines.handshake(&alice, &bob);
     lines.conversation();
@@ -93,6 +94,15 @@ impl Lines {
         self.answer(&format!("{name}.record-sha256"), hex(&digest(record)));
         let (_, signature) = record.split_at(record.len() - 64);
         self.answer(&format!("{name}.record-signature"), hex(signature));
+    }
+
+    /// Those of `tests/identity.rs` and of the safety number's own test.
+    fn pinned_elsewhere(&mut self) {
+        let (low, high) = (AccountId([1; 32]), AccountId([2; 32]));
+        self.answer("safety-number-of-01-and-02", safety_number(&low, &high));
+        let zero = Phrase::from_entropy(Secret::take(&mut [0; 32])).expect("32 bytes");
+        self.input("zero.phrase", zero.words().as_str());
+        self.answer("zero.account", Account::from_phrase(&zero).id());
     }
 
     fn invitations(&mut self, bob: &Party) {

@@ -244,7 +244,8 @@ impl<'a> Session<'a> {
     }
 }
 
-fn identity(rng: &mut ChaCha20Rng) -> Identity {
+/// A fresh account and device.
+pub(crate) fn identity(rng: &mut ChaCha20Rng) -> Identity {
     let account = Account::from_phrase(&Phrase::generate(rng).expect("32 bytes"));
     let device = Device::random(rng);
     let certificate = account.certify(&device, 0, NOW.0, NOW);
