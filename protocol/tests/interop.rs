@@ -61,8 +61,8 @@ fn a_handshake_with_a_changed_bit_founds_no_common_session() {
     let Some(python) = python() else { return };
     let mut peer = Peer::start(&python, &folder().join("peer.py"));
 
-    changed::ours(&mut peer, 150);
-    changed::theirs(&mut peer, 300);
+    changed::ours(&mut peer);
+    changed::theirs(&mut peer);
 }
 
 #[test]
