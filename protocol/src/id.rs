@@ -27,7 +27,7 @@ pub struct DeviceId(pub [u8; 32]);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageId(pub [u8; 16]);
 
-/// A session: the first 8 bytes of its handshake's transcript hash.
+/// A session: 8 bytes of a hash of its handshake's transcript.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub [u8; 8]);
 
