@@ -113,5 +113,6 @@ class Record:
 def invitation(token, expires, nickname, record=b"", account=b"", device=b"", addresses=()):
     addresses = [a.encode() for a in addresses]
     fields = [token, expires, nickname.encode(), record, account, device, addresses]
-    encoded = base64.urlsafe_b64encode(encode(enumerate(fields, start=1)))
+    data = encode(enumerate(fields, start=1))
+    encoded = base64.urlsafe_b64encode(data + hashlib.sha256(data).digest()[:4])
     return "bitchat:" + encoded.decode().rstrip("=")
