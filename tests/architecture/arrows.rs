@@ -6,6 +6,7 @@ use super::tree::{Manifest, Tree};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("proto", &[]),
     ("protocol", &["proto"]),
+    ("protocol/vectors", &[]), // dev-dependencies only: published vectors against `protocol`
     ("node", &["proto", "protocol"]),
     ("cli", &["proto", "node"]),
     ("simulations", &["proto", "protocol"]),
