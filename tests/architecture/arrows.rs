@@ -7,6 +7,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("proto", &[]),
     ("protocol", &["proto"]),
     ("protocol/vectors", &[]), // dev-dependencies only: published vectors against `protocol`
+    ("protocol/fuzz", &["proto", "protocol"]),
     ("node", &["proto", "protocol"]),
     ("cli", &["proto", "node"]),
     ("simulations", &["proto", "protocol"]),
@@ -47,7 +48,9 @@ fn named_crates(text: &str) -> Vec<String> {
 
 fn names_after<'a>(line: &'a str, mark: &'a str) -> impl Iterator<Item = String> + 'a {
     let is_name = |c: &char| c.is_ascii_alphanumeric() || *c == '_' || *c == '-';
-    line.split(mark).skip(1).map(move |rest| rest.chars().take_while(is_name).collect())
+    let names = line.split(mark).skip(1).map(move |rest| rest.chars().take_while(is_name));
+    // `../../proto`: between the marks there is no name.
+    names.map(Iterator::collect::<String>).filter(|name| !name.is_empty())
 }
 
 #[cfg(test)]

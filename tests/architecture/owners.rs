@@ -27,6 +27,7 @@ const CRATES: &[(&str, &[&str])] = &[
 /// Rows: place, which generated types it may name outside tests, and why there.
 const GENERATED: &[(&str, &[&str], &str)] = &[
     ("proto/", &["wire", "rest"], "they are made here"),
+    ("protocol/fuzz/", &["wire", "rest"], "signs what no honest code would"),
     ("protocol/src/envelope", &["wire"], "packs and unpacks frames"),
     ("protocol/src/handshake.rs", &["wire"], "`Initial` is its message"),
     ("protocol/src/session.rs", &["wire"], "keeps the `Initial` to repeat"),

@@ -1,0 +1,47 @@
+//! What each fuzz target does with arbitrary bytes; a panic is a find.
+//!
+//! The targets and `protocol/tests/corpora.rs` share these functions, so that every find is replayed
+//! by an ordinary test. Each holds for *all* bytes: no panic, what parses survives encoding, what is
+//! refused changes nothing.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a panic is a find"
+)]
+#![allow(unreachable_pub, reason = "a module of the replaying test as well")]
+
+mod codec;
+#[path = "../../tests/support/forge.rs"]
+mod forge;
+mod keys;
+mod network;
+mod opening;
+mod rest;
+mod seeds;
+
+pub use codec::{certificate, contact_record, content, frame, ids, invitation_link};
+pub use network::hostile_network;
+pub use opening::{handshake_accept, ratchet_open};
+pub use rest::{ratchet_record, rows, session_record};
+pub use seeds::seeds;
+
+/// What a target does with its bytes.
+pub type Body = fn(&[u8]);
+
+/// Every target: the name is that of its file and of its folder of the corpus.
+pub const TARGETS: [(&str, Body); 12] = [
+    ("certificate", certificate),
+    ("contact_record", contact_record),
+    ("content", content),
+    ("frame", frame),
+    ("handshake_accept", handshake_accept),
+    ("hostile_network", hostile_network),
+    ("ids", ids),
+    ("invitation_link", invitation_link),
+    ("ratchet_open", ratchet_open),
+    ("ratchet_record", ratchet_record),
+    ("rows", rows),
+    ("session_record", session_record),
+];

@@ -1,0 +1,81 @@
+//! What comes from our own disk, damaged.
+
+use bitchat_proto::rest;
+use bitchat_protocol::contact::Contact;
+use bitchat_protocol::id::MessageId;
+use bitchat_protocol::invitation::Issued;
+use bitchat_protocol::outbox::OutboxRow;
+use bitchat_protocol::prekey::Prekeys;
+use bitchat_protocol::ratchet::{Ratchet, Sealed};
+use bitchat_protocol::session::Session;
+use prost::Message;
+
+use super::forge::NOW;
+use super::keys::{AD, Rows, rng};
+
+/// A ratchet that is read comes back from its own record, and works without a panic.
+pub fn ratchet_record(bytes: &[u8]) {
+    let Ok(Ok(mut ratchet)) = rest::Ratchet::decode(bytes).map(Ratchet::from_record) else {
+        return;
+    };
+    let record = ratchet.to_record();
+    let again = Ratchet::from_record(record.clone()).expect("own record");
+    assert!(again.to_record() == record, "a record changes by being read");
+
+    let own = ratchet.seal(&mut rng(1), AD, b"text");
+    if own.is_err() {
+        assert!(ratchet.to_record() == record, "a failed seal has changed the state");
+    }
+    let record = ratchet.to_record();
+    let foreign = Sealed { header: vec![7; 80], body: vec![7; 32] };
+    for sealed in own.iter().chain([&foreign]) {
+        let opened = ratchet.open(&mut rng(2), &Rows::default(), AD, sealed, NOW);
+        if opened.is_err() {
+            assert!(ratchet.to_record() == record, "a failed open has changed the state");
+        } else {
+            Ratchet::from_record(ratchet.to_record()).expect("own record");
+        }
+    }
+}
+
+/// A session that is read comes back from its own record, and works without a panic.
+pub fn session_record(bytes: &[u8]) {
+    let Ok(mut session) = Session::from_record(bytes) else {
+        return;
+    };
+    let record = session.to_record();
+    let again = Session::from_record(&record).expect("own record");
+    assert!(again.to_record() == record, "a record changes by being read");
+    assert_eq!((again.id(), again.peer()), (session.id(), session.peer()));
+
+    let message = MessageId([9; 16]);
+    let foreign = Sealed { header: vec![7; 80], body: vec![7; 32] };
+    let opened = session.open(message, &foreign, &Rows::default(), NOW, &mut rng(2));
+    assert!(opened.is_err(), "a foreign message has opened");
+    assert!(session.to_record() == record, "a failed open has changed the state");
+    let _ = session.seal(message, b"text", NOW, &mut rng(1));
+}
+
+/// The other rows: read, written, read again.
+pub fn rows(bytes: &[u8]) {
+    if let Ok(row) = OutboxRow::decode(bytes) {
+        let encoded = row.encode();
+        let again = OutboxRow::decode(&encoded).expect("own row");
+        assert_eq!(again.encode(), encoded);
+    }
+    if let Ok(contact) = Contact::from_record(bytes) {
+        let encoded = contact.to_record();
+        let again = Contact::from_record(&encoded).expect("own row");
+        assert_eq!(again.to_record(), encoded);
+    }
+    if let Ok(mut prekeys) = Prekeys::decode(bytes) {
+        let encoded = prekeys.encode();
+        assert!(Prekeys::decode(&encoded).expect("own row").encode() == encoded);
+        prekeys.rotate(&mut rng(1), NOW);
+        Prekeys::decode(&prekeys.encode()).expect("own row");
+        let _ = prekeys.next_sequence(NOW);
+    }
+    if let Ok((_, issued)) = Issued::decode(bytes) {
+        let _ = issued.admits(NOW);
+    }
+}

@@ -1,0 +1,147 @@
+//! The valid encodings that the corpora start from.
+
+use bitchat_protocol::contact::Contact;
+use bitchat_protocol::envelope::{Body, Content, Envelope, Frame, Introduction};
+use bitchat_protocol::id::{InvitationToken, MessageId, SessionId};
+use bitchat_protocol::invitation::{Invitation, Target};
+use bitchat_protocol::outbox::OutboxRow;
+use bitchat_protocol::ratchet::Sealed;
+use bitchat_protocol::session::{Peer, Session};
+use bitchat_protocol::time::UnixMillis;
+use prost::Message;
+
+use super::forge::{Forger, NOW};
+use super::keys::{Device, certificate_of, live, pair, rng};
+
+/// Target, name of the file, bytes.
+pub type Seed = (&'static str, &'static str, Vec<u8>);
+
+const TOKEN: InvitationToken = InvitationToken([5; 16]);
+const MESSAGE: MessageId = MessageId([6; 16]);
+
+/// Valid encodings for every target.
+#[must_use]
+pub fn seeds() -> Vec<Seed> {
+    let (alice, bob) = (Device::new(1), Device::new(2));
+    let account = alice.identity.account();
+    let initiated = alice.initiate(&bob);
+    let initial = initiated.initial.clone();
+    let peer = Peer { account, device: alice.identity.device().id() };
+    let session = Session::initiated(initiated, peer, NOW, &mut rng(4)).expect("a session");
+    let mut seeds = vec![
+        ("certificate", "valid", certificate_of(1)),
+        ("contact_record", "signed", alice.record.clone()),
+        ("contact_record", "fields", Forger::new().record().encode_to_vec()),
+        ("handshake_accept", "valid", initial.encode_to_vec()),
+        ("ids", "account", account.to_string().into_bytes()),
+        ("ids", "message", MESSAGE.to_string().into_bytes()),
+        ("ids", "bytes", vec![7; 32]),
+        ("rows", "prekeys", alice.prekeys.encode()),
+        ("rows", "outbox", outbox(&alice).encode()),
+        ("rows", "contact", contact(&alice).to_record()),
+        ("session_record", "unconfirmed", session.to_record()),
+    ];
+    let envelope = Envelope {
+        session: session.id(),
+        message: MESSAGE,
+        initial: Some(initial),
+        sealed: Sealed { header: vec![8; 80], body: vec![9; 64] },
+    };
+    let frames = [
+        ("envelope", Frame::Envelope(envelope)),
+        ("request", Frame::RecordRequest(TOKEN)),
+        ("response", Frame::RecordResponse(Some(vec![1, 2, 3]))),
+        ("empty", Frame::RecordResponse(None)),
+    ];
+    seeds.extend(frames.map(|(name, frame)| ("frame", name, frame.encode())));
+    seeds.extend(contents(&alice));
+    seeds.extend(links(&alice));
+    seeds.extend(ratchets());
+    seeds.extend(networks());
+    seeds
+}
+
+fn contents(alice: &Device) -> [Seed; 4] {
+    let introduction = Introduction {
+        token: Some(TOKEN),
+        nickname: "alice".to_owned(),
+        record: alice.record[..200].to_vec(),
+    };
+    let bodies = [
+        ("text", Body::Text("héllo".to_owned())),
+        ("receipts", Body::Receipts(vec![MESSAGE; 3])),
+        ("hello", Body::Hello),
+        ("update", Body::Update),
+    ];
+    let content = |body| Content {
+        lamport: 9,
+        sequence: 2,
+        parents: vec![MESSAGE],
+        sent: NOW,
+        introduction: Some(introduction.clone()),
+        body,
+    };
+    bodies.map(|(name, body)| ("content", name, content(body).encode()))
+}
+
+fn links(alice: &Device) -> [Seed; 2] {
+    let target = Target::Record(alice.record.clone());
+    let long =
+        Invitation { token: TOKEN, expires: Some(NOW), nickname: "alice".to_owned(), target };
+    let short = long.to_short().expect("a good record");
+    [("long", long), ("short", short)]
+        .map(|(name, invitation)| ("invitation_link", name, invitation.to_link().into_bytes()))
+}
+
+fn ratchets() -> Vec<Seed> {
+    let (initiator, responder) = pair();
+    let live = live().0.to_record();
+    let opening = |selector| {
+        [[selector].as_slice(), &live.dh_remote, &[0, 0, 0, 4, 0, 0, 0, 5], &[0; 32]].concat()
+    };
+    vec![
+        ("ratchet_record", "initiator", initiator.to_record().encode_to_vec()),
+        ("ratchet_record", "responder", responder.to_record().encode_to_vec()),
+        ("ratchet_record", "live", live.encode_to_vec()),
+        ("ratchet_open", "current", opening(0)),
+        ("ratchet_open", "next", opening(1)),
+        ("ratchet_open", "current-small", opening(2)),
+        ("ratchet_open", "next-small", opening(3)),
+    ]
+}
+
+/// In the steps of `network.rs`.
+fn networks() -> [Seed; 3] {
+    [
+        ("hostile_network", "plain", vec![0, 0, 2, 0, 1, 0, 3, 0, 0, 0, 4, 0, 1, 0, 5, 0]),
+        ("hostile_network", "gaps", vec![6, 40, 4, 0, 1, 0, 3, 0, 7, 30, 6, 9, 5, 0, 4, 0, 14, 0]),
+        ("hostile_network", "tampered", vec![0, 0, 0, 0, 8, 9, 10, 16, 12, 0, 2, 1, 2, 0, 2, 0]),
+    ]
+}
+
+fn outbox(alice: &Device) -> OutboxRow {
+    OutboxRow {
+        account: alice.identity.account(),
+        sequence: 1,
+        message: MESSAGE,
+        content: vec![1, 2, 3],
+        created: NOW,
+        expires: UnixMillis(NOW.0 + 1),
+        encrypted: Some((SessionId([1; 8]), vec![4, 5, 6])),
+    }
+}
+
+fn contact(alice: &Device) -> Contact {
+    Contact {
+        account: alice.identity.account(),
+        name: "Alice".to_owned(),
+        nickname: "alice".to_owned(),
+        record: None,
+        device: alice.identity.device().id(),
+        generation: 1,
+        addresses: vec!["/ip4/192.0.2.1/udp/4001/quic-v1".to_owned()],
+        token: Some(TOKEN),
+        verified: false,
+        added: NOW,
+    }
+}
