@@ -14,6 +14,9 @@ pub use aead::{
 };
 pub use dh::{DhPublic, DhSecret};
 pub use kdf::{Transcript, chain_skip, chain_step, digest, expand};
-pub use kem::{KEM_CIPHERTEXT_BYTES, KEM_PUBLIC_BYTES, KemCiphertext, KemPublic, KemSecret};
+pub use kem::{
+    Bytes, Ciphertext, DecapsulationKey, EncapsulationKey, KemCiphertext, KemPublic, KemSecret,
+    MlKem768, MlKem1024, ParameterSet,
+};
 pub use secret::Secret;
 pub use sign::{Label, Signature, SigningSecret, verify};

@@ -1,85 +1,153 @@
-//! ML-KEM-1024 (FIPS 203); the crate's functions take their randomness as an argument.
+//! ML-KEM (FIPS 203) in two sizes; the crate's functions take their randomness as an argument.
 
 use std::fmt::{self, Debug, Formatter};
 
-use libcrux_ml_kem::mlkem1024::{
-    self, MlKem1024Ciphertext, MlKem1024PrivateKey, MlKem1024PublicKey,
-};
+use libcrux_ml_kem::{mlkem768, mlkem1024};
 use rand_core::CryptoRng;
 use zeroize::ZeroizeOnDrop;
 
 use super::Secret;
 use crate::error::Malformed;
 
-/// Bytes of an encapsulation key.
-pub const KEM_PUBLIC_BYTES: usize = 1568;
-/// Bytes of a ciphertext.
-pub const KEM_CIPHERTEXT_BYTES: usize = 1568;
-/// Bytes of an expanded decapsulation key; never stored.
-const KEM_PRIVATE_BYTES: usize = 3168;
+/// Somebody's encapsulation key for handshakes.
+pub type KemPublic = EncapsulationKey<MlKem1024>;
+/// A ciphertext of a handshake.
+pub type KemCiphertext = Ciphertext<MlKem1024>;
+/// Our key pair for handshakes.
+pub type KemSecret = DecapsulationKey<MlKem1024>;
+
+/// A parameter set of FIPS 203, section 8. Shared secrets have 32 bytes in each.
+pub trait ParameterSet {
+    /// An encapsulation key.
+    type Public: Bytes;
+    /// A ciphertext.
+    type Ciphertext: Bytes;
+
+    /// The encapsulation key of a seed (algorithm 16).
+    fn public(seed: &[u8; 64]) -> Self::Public;
+    /// Whether the coefficients are reduced (section 7.2).
+    fn is_public(key: &Self::Public) -> bool;
+    /// Ciphertext and shared secret (algorithm 17).
+    fn encapsulate(key: &Self::Public, randomness: [u8; 32]) -> (Self::Ciphertext, [u8; 32]);
+    /// Shared secret (algorithm 18).
+    fn decapsulate(seed: &[u8; 64], ciphertext: &Self::Ciphertext) -> [u8; 32];
+}
+
+/// An array of bytes, of whatever length.
+pub trait Bytes: AsRef<[u8]> + for<'a> TryFrom<&'a [u8]> + Clone + Eq {}
+impl<const N: usize> Bytes for [u8; N] {}
+
+/// For handshakes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MlKem1024 {}
+
+/// For the ratchet, whose headers carry it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MlKem768 {}
+
+/// The crate has a module of one shape for each set. Private keys live in one function here.
+macro_rules! parameter_set {
+    ($set:ty: $module:ident, $public:literal, $ciphertext:literal, $secret:literal) => {
+        impl ParameterSet for $set {
+            type Public = [u8; $public];
+            type Ciphertext = [u8; $ciphertext];
+
+            fn public(seed: &[u8; 64]) -> Self::Public {
+                let (mut private, public) = $module::generate_key_pair(*seed).into_parts();
+                wipe::<_, $secret>(&mut private);
+                *public.as_slice()
+            }
+
+            fn is_public(key: &Self::Public) -> bool {
+                $module::validate_public_key(&key.into())
+            }
+
+            fn encapsulate(
+                key: &Self::Public,
+                randomness: [u8; 32],
+            ) -> (Self::Ciphertext, [u8; 32]) {
+                let (ciphertext, shared) = $module::encapsulate(&key.into(), randomness);
+                (*ciphertext.as_slice(), shared)
+            }
+
+            fn decapsulate(seed: &[u8; 64], ciphertext: &Self::Ciphertext) -> [u8; 32] {
+                let (mut private, _) = $module::generate_key_pair(*seed).into_parts();
+                let shared = $module::decapsulate(&private, &ciphertext.into());
+                wipe::<_, $secret>(&mut private);
+                shared
+            }
+        }
+    };
+}
+
+parameter_set!(MlKem1024: mlkem1024, 1568, 1568, 3168);
+parameter_set!(MlKem768: mlkem768, 1184, 1088, 2400);
+
+/// The crate does not zero its private keys; `black_box` keeps the store from being optimised away.
+fn wipe<K: From<[u8; N]>, const N: usize>(private: &mut K) {
+    *private = K::from([0; N]);
+    std::hint::black_box(private);
+}
 
 /// Somebody's encapsulation key, validated (FIPS 203, section 7.2).
 #[derive(Clone, PartialEq, Eq)]
-pub struct KemPublic(Box<[u8; KEM_PUBLIC_BYTES]>);
+pub struct EncapsulationKey<P: ParameterSet>(Box<P::Public>);
 
 /// A ciphertext of the right length. Whether it is good only the shared secret will tell.
 #[derive(Clone, PartialEq, Eq)]
-pub struct KemCiphertext(Box<[u8; KEM_CIPHERTEXT_BYTES]>);
+pub struct Ciphertext<P: ParameterSet>(Box<P::Ciphertext>);
 
-/// Our key pair, kept as its seed (d, z): 64 bytes instead of 3,168.
-pub struct KemSecret {
+/// Our key pair, kept as its seed (d, z): 64 bytes instead of thousands.
+pub struct DecapsulationKey<P: ParameterSet> {
     seed: Secret<64>,
-    public: KemPublic,
+    public: EncapsulationKey<P>,
 }
 
-impl KemPublic {
+impl<P: ParameterSet> EncapsulationKey<P> {
     /// Parses and validates.
     ///
     /// # Errors
     ///
     /// [`Malformed`] if the length is wrong or a coefficient is not reduced.
     pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
-        const WRONG: Malformed = Malformed("ML-KEM key");
-        let key: [u8; KEM_PUBLIC_BYTES] = bytes.try_into().map_err(|_| WRONG)?;
-        let valid = mlkem1024::validate_public_key(&MlKem1024PublicKey::from(&key));
-        valid.then(|| Self(Box::new(key))).ok_or(WRONG)
+        let key = P::Public::try_from(bytes).ok().filter(P::is_public);
+        key.map(|key| Self(Box::new(key))).ok_or(Malformed("ML-KEM key"))
     }
 
     /// The encoded key.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        self.0.as_slice()
+        (*self.0).as_ref()
     }
 
     /// A shared secret and the ciphertext that carries it.
     #[must_use]
-    pub fn encapsulate(&self, rng: &mut impl CryptoRng) -> (KemCiphertext, Secret<32>) {
+    pub fn encapsulate(&self, rng: &mut impl CryptoRng) -> (Ciphertext<P>, Secret<32>) {
         let randomness: Secret<32> = Secret::random(rng);
-        let key = MlKem1024PublicKey::from(&*self.0);
-        let (ciphertext, mut shared) = mlkem1024::encapsulate(&key, *randomness.expose());
-        (KemCiphertext(Box::new(*ciphertext.as_slice())), Secret::take(&mut shared))
+        let (ciphertext, mut shared) = P::encapsulate(&self.0, *randomness.expose());
+        (Ciphertext(Box::new(ciphertext)), Secret::take(&mut shared))
     }
 }
 
-impl KemCiphertext {
+impl<P: ParameterSet> Ciphertext<P> {
     /// Parses.
     ///
     /// # Errors
     ///
     /// [`Malformed`] if the length is wrong.
     pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
-        let array = bytes.try_into().map_err(|_| Malformed("ML-KEM ciphertext"))?;
+        let array = P::Ciphertext::try_from(bytes).map_err(|_| Malformed("ML-KEM ciphertext"))?;
         Ok(Self(Box::new(array)))
     }
 
     /// The encoded ciphertext.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        self.0.as_slice()
+        (*self.0).as_ref()
     }
 }
 
-impl KemSecret {
+impl<P: ParameterSet> DecapsulationKey<P> {
     /// A fresh key pair.
     pub fn random(rng: &mut impl CryptoRng) -> Self {
         Self::from_seed(Secret::random(rng))
@@ -88,9 +156,8 @@ impl KemSecret {
     /// The key pair of a stored seed (FIPS 203, algorithm 16).
     #[must_use]
     pub fn from_seed(seed: Secret<64>) -> Self {
-        let (mut private, public) = mlkem1024::generate_key_pair(*seed.expose()).into_parts();
-        wipe(&mut private);
-        Self { seed, public: KemPublic(Box::new(*public.as_slice())) }
+        let public = EncapsulationKey(Box::new(P::public(seed.expose())));
+        Self { seed, public }
     }
 
     /// The seed, for a sealed record.
@@ -101,45 +168,35 @@ impl KemSecret {
 
     /// The encapsulation key.
     #[must_use]
-    pub const fn public(&self) -> &KemPublic {
+    pub const fn public(&self) -> &EncapsulationKey<P> {
         &self.public
     }
 
     /// The shared secret of a ciphertext. A bad ciphertext gives an unrelated secret (implicit
     /// rejection, FIPS 203 section 6.3), so that the AEAD behind it fails.
     #[must_use]
-    pub fn decapsulate(&self, ciphertext: &KemCiphertext) -> Secret<32> {
-        let (mut private, _) = mlkem1024::generate_key_pair(*self.seed.expose()).into_parts();
-        let mut shared =
-            mlkem1024::decapsulate(&private, &MlKem1024Ciphertext::from(&*ciphertext.0));
-        wipe(&mut private);
-        Secret::take(&mut shared)
+    pub fn decapsulate(&self, ciphertext: &Ciphertext<P>) -> Secret<32> {
+        Secret::take(&mut P::decapsulate(self.seed.expose(), &ciphertext.0))
     }
 }
 
-/// libcrux does not zero its private keys; `black_box` keeps the store from being optimised away.
-fn wipe(private: &mut MlKem1024PrivateKey) {
-    *private = MlKem1024PrivateKey::from([0; KEM_PRIVATE_BYTES]);
-    std::hint::black_box(private);
-}
+impl<P: ParameterSet> ZeroizeOnDrop for DecapsulationKey<P> {}
 
-impl ZeroizeOnDrop for KemSecret {}
-
-impl Debug for KemSecret {
+impl<P: ParameterSet> Debug for DecapsulationKey<P> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str("KemSecret(..)")
+        f.write_str("DecapsulationKey(..)")
     }
 }
 
-impl Debug for KemPublic {
+impl<P: ParameterSet> Debug for EncapsulationKey<P> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str("KemPublic(..)")
+        f.write_str("EncapsulationKey(..)")
     }
 }
 
-impl Debug for KemCiphertext {
+impl<P: ParameterSet> Debug for Ciphertext<P> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str("KemCiphertext(..)")
+        f.write_str("Ciphertext(..)")
     }
 }
 
@@ -149,22 +206,41 @@ mod tests {
     use rand_chacha::ChaCha20Rng;
     use rand_chacha::rand_core::SeedableRng;
 
-    #[test]
-    fn both_sides_share_a_secret_and_a_flipped_bit_destroys_it() {
+    fn a_flipped_bit_destroys_the_shared_secret<P: ParameterSet>() {
         let mut rng = ChaCha20Rng::seed_from_u64(1);
-        let secret = KemSecret::random(&mut rng);
+        let secret = DecapsulationKey::<P>::random(&mut rng);
 
         let (ciphertext, shared) = secret.public().encapsulate(&mut rng);
         let mut flipped = ciphertext.as_bytes().to_vec();
         flipped[100] ^= 1;
 
         assert_eq!(secret.decapsulate(&ciphertext), shared);
-        assert_ne!(secret.decapsulate(&KemCiphertext::parse(&flipped).expect("length")), shared);
+        assert_ne!(secret.decapsulate(&Ciphertext::parse(&flipped).expect("length")), shared);
+    }
+
+    #[test]
+    fn both_sides_share_a_secret_and_a_flipped_bit_destroys_it() {
+        a_flipped_bit_destroys_the_shared_secret::<MlKem768>();
+        a_flipped_bit_destroys_the_shared_secret::<MlKem1024>();
     }
 
     #[test]
     fn a_key_with_an_unreduced_coefficient_is_refused() {
-        assert!(KemPublic::parse(&[0xFF; KEM_PUBLIC_BYTES]).is_err());
-        assert!(KemPublic::parse(&[0; 10]).is_err());
+        assert!(KemPublic::parse(&[0xFF; 1568]).is_err());
+        assert!(EncapsulationKey::<MlKem768>::parse(&[0xFF; 1184]).is_err());
+    }
+
+    #[test]
+    fn lengths_are_those_of_fips_203() {
+        let key = DecapsulationKey::<MlKem768>::from_seed(Secret::take(&mut [1; 64]));
+        let bytes = key.public().as_bytes();
+
+        assert!(
+            EncapsulationKey::<MlKem768>::parse(bytes).is_ok_and(|key| key.as_bytes() == bytes)
+        );
+        assert!(EncapsulationKey::<MlKem768>::parse(&bytes[1..]).is_err());
+        assert!(KemPublic::parse(bytes).is_err());
+        assert!(KemCiphertext::parse(&[0; 1088]).is_err());
+        assert!(Ciphertext::<MlKem768>::parse(&[0; 1088]).is_ok());
     }
 }
