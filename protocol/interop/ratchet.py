@@ -3,7 +3,8 @@
 The package does the Diffie-Hellman ratchet, the chains, the skipped keys and the rollback of a
 failed open. It knows no header encryption, so that is put around it here: the root KDF gives 96
 bytes, of which the package takes the first 64 and this module keeps the last 32 as next header
-key. A root step of the package is HKDF to 64 bytes; HKDF's longer output begins with the shorter.
+key. A root step of the package is HKDF to 64 bytes; HKDF's longer output begins with the shorter. Neither
+does it know a KEM: the secret of an exchange (`healing.py`) is put into the root KDF's input.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from doubleratchet.aead import AEAD, AuthenticationFailedException
 from doubleratchet.recommended import HashFunction, diffie_hellman_ratchet_curve25519
 from doubleratchet.recommended import kdf_hkdf, kdf_separate_hmacs
 
+from healing import Healing
 from primitives import Refused, be32, hkdf, open_sealed, seal, xopen, xseal
 
 SKIPPED_KEYS_MAX = 2_000
@@ -23,9 +25,10 @@ _loop = asyncio.new_event_loop()
 
 
 class RootKdf(kdf_hkdf.KDF):
-    """Keeps the next header keys of the steps since `headers` was emptied."""
+    """Keeps the next header keys of the steps since `headers` was emptied. `mixes` are the secrets
+    of KEM exchanges with their contexts, one for each step to come, None for most."""
 
-    headers = []
+    headers, mixes = [], []
 
     @staticmethod
     def _get_hash_function():
@@ -38,7 +41,12 @@ class RootKdf(kdf_hkdf.KDF):
     @classmethod
     async def derive(cls, key, data, length):
         assert length == 64
-        material = await super().derive(key, data, 96)
+        mix = cls.mixes.pop(0) if cls.mixes else None
+        if mix:
+            shared, context = mix
+            material = hkdf(key, data + shared, b"bitchat/1 root kem" + context, 96)
+        else:
+            material = await super().derive(key, data, 96)
         cls.headers.append(material[64:])
         return material[:64]
 
@@ -77,9 +85,12 @@ class Keys(diffie_hellman_ratchet_curve25519.DiffieHellmanRatchet):
 
 
 class Plain(DoubleRatchet):
-    @staticmethod
-    def _build_associated_data(associated_data, header):
-        return associated_data + encode_header(header)
+    # Of the header at hand.
+    extension = b""
+
+    @classmethod
+    def _build_associated_data(cls, associated_data, header):
+        return associated_data + encode_header(header) + cls.extension
 
 
 def encode_header(header):
@@ -89,7 +100,7 @@ def encode_header(header):
 
 def decode_header(plain):
     number = int.from_bytes
-    return Header(plain[:32], number(plain[32:36], "big"), number(plain[36:], "big"))
+    return Header(plain[:32], number(plain[32:36], "big"), number(plain[36:40], "big"))
 
 
 CONFIGURATION = {
@@ -109,7 +120,7 @@ class Ratchet:
 
     def __init__(self, root, header_initiator, header_responder, theirs=None, ours=None):
         self._inner, self._root, self._theirs, self._ours = None, root, theirs, ours
-        self._receive, self._closed = None, []
+        self._receive, self._closed, self._healing = None, [], Healing()
         if theirs is not None:
             self._send, self._next_send = header_initiator, None
             self._next_receive = header_responder
@@ -120,13 +131,15 @@ class Ratchet:
     def seal(self, associated, text, nonce=None):
         """(header, body)."""
         nonce = nonce or os.urandom(24)
+        Plain.extension = self._healing.extension()
         if self._inner is None:
             sealed = self._first(nonce + associated, text)
         else:
             sealed = _loop.run_until_complete(
                 self._inner.encrypt_message(text, nonce + associated)
             )
-        header = xseal(self._send, nonce, associated, encode_header(sealed.header))
+        plain = encode_header(sealed.header) + Plain.extension
+        header = xseal(self._send, nonce, associated, plain)
         return nonce + header, sealed.ciphertext
 
     def _first(self, associated, text):
@@ -148,8 +161,13 @@ class Ratchet:
                 break
         else:
             raise Refused("no header key")
-        message = EncryptedMessage(decode_header(plain), body)
+        message, Plain.extension = EncryptedMessage(decode_header(plain), body), plain[40:]
         RootKdf.headers.clear()
+        RootKdf.mixes.clear()
+        if key is self._next_receive:
+            mixed, offered = self._healing.bring(Plain.extension)
+            healing, mix = self._healing.answer(offered, mixed)
+            RootKdf.mixes.extend([mixed, mix])
         try:
             text = self._open(nonce + associated, message)
         except Exception as wrong:
@@ -159,6 +177,7 @@ class Ratchet:
             raise AssertionError("a turn under the wrong header key")
         if turned:
             self._turn(*RootKdf.headers)
+            self._healing = healing
         return text
 
     def _open(self, associated, message):

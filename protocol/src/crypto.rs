@@ -15,7 +15,7 @@ pub use aead::{
 pub use dh::{DhPublic, DhSecret};
 pub use kdf::{Transcript, chain_skip, chain_step, digest, expand};
 pub use kem::{
-    Bytes, Ciphertext, DecapsulationKey, EncapsulationKey, KemCiphertext, KemPublic, KemSecret,
+    ByteArray, Ciphertext, DecapsulationKey, EncapsulationKey, KemCiphertext, KemPublic, KemSecret,
     MlKem768, MlKem1024, ParameterSet,
 };
 pub use secret::Secret;

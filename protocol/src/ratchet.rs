@@ -8,7 +8,8 @@
 //!
 //! Follows [Double Ratchet, revision 4], section 4: headers are encrypted, so that relays cannot
 //! follow a conversation by its ratchet key. Each direction has a header key in use and the next
-//! one; a message under the next one turns the ratchet. See docs/SPEC.md, section "Ratchet".
+//! one; a message under the next one turns the ratchet. An ML-KEM exchange is mixed into the root key
+//! now and then (`healing`). See docs/SPEC.md, section "Ratchet".
 //!
 //! # Invariants
 //!
@@ -28,13 +29,15 @@
 
 mod chain;
 mod header;
+mod healing;
 mod record;
 mod skipped;
 mod step;
 #[cfg(test)]
 mod tests;
 
-pub use header::SEALED_HEADER_BYTES;
+pub use header::{EXTENSION_BYTES, SEALED_EXTENDED_HEADER_BYTES, SEALED_HEADER_BYTES};
+pub use healing::{HEALING_AGE, HEALING_TURNS};
 pub use record::wipe;
 pub use skipped::{SkippedAt, SkippedChange, SkippedKeys};
 
@@ -50,6 +53,7 @@ use crate::time::UnixMillis;
 
 use chain::{OldChain, Receiving, Sending, root_step};
 use header::Header;
+use healing::Healing;
 
 /// Skipped message keys kept for one session, and so for one step. As many as a sender keeps
 /// encrypted without a receipt, so an honest peer loses none. Above it the oldest is dropped.
@@ -95,12 +99,13 @@ pub struct Ratchet {
     previous: u32,
     /// Closed receiving chains with kept keys, oldest first.
     old: Vec<OldChain>,
+    healing: Healing,
 }
 
 /// A message on its way; both parts look random from the first byte.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sealed {
-    /// Nonce and sealed header: [`SEALED_HEADER_BYTES`].
+    /// Nonce and sealed header: [`SEALED_HEADER_BYTES`] or [`SEALED_EXTENDED_HEADER_BYTES`].
     pub header: Vec<u8>,
     /// The text, sealed: [`crate::crypto::BODY_TAG_BYTES`] longer.
     pub body: Vec<u8>,
@@ -116,6 +121,8 @@ pub struct Opened {
     pub skipped: u32,
     /// Keys lost to a bound: dropped, or of those just skipped never kept.
     pub evicted: u32,
+    /// Whether a KEM exchange was mixed into the root key.
+    pub mixed: bool,
 }
 
 impl Ratchet {
@@ -130,7 +137,7 @@ impl Ratchet {
         rng: &mut impl CryptoRng,
     ) -> Result<Self, Error> {
         let ours = DhSecret::random(rng);
-        let turned = root_step(&keys.root, &ours.agree(&theirs)?);
+        let turned = root_step(&keys.root, &ours.agree(&theirs)?, None);
         Ok(Self {
             root: turned.root,
             ours,
@@ -140,6 +147,7 @@ impl Ratchet {
             next_header_receive: keys.header_responder,
             previous: 0,
             old: Vec::new(),
+            healing: Healing::new(),
         })
     }
 
@@ -155,6 +163,7 @@ impl Ratchet {
             next_header_receive: keys.header_initiator,
             previous: 0,
             old: Vec::new(),
+            healing: Healing::new(),
         }
     }
 
@@ -174,8 +183,12 @@ impl Ratchet {
         let sending =
             self.sending.as_mut().ok_or(Error::Bug("a responder sends before it receives"))?;
         let sent = sending.sent.checked_add(1).ok_or(EXHAUSTED)?;
-        let header =
-            Header { dh: self.ours.public(), previous: self.previous, number: sending.sent };
+        let header = Header {
+            dh: self.ours.public(),
+            previous: self.previous,
+            number: sending.sent,
+            extension: self.healing.extension(),
+        };
         let mut nonce = [0; HEADER_NONCE_BYTES];
         rng.fill_bytes(&mut nonce);
         let (chain, key) = chain_step(&sending.chain);
@@ -208,7 +221,7 @@ impl Ratchet {
         let plaintext = plan.open_body(&nonce, &header.bind(associated), &sealed.body)?;
         // Authentic from here on; what may still fail comes before the first change.
         let dropped = self.dropped(&plan, skipped, now)?;
-        let reply = plan.reply(rng)?;
+        let reply = plan.reply(&self.healing, now, rng)?;
         Ok(self.apply(plan, reply, dropped, plaintext))
     }
 }

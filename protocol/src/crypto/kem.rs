@@ -19,9 +19,9 @@ pub type KemSecret = DecapsulationKey<MlKem1024>;
 /// A parameter set of FIPS 203, section 8. Shared secrets have 32 bytes in each.
 pub trait ParameterSet {
     /// An encapsulation key.
-    type Public: Bytes;
+    type Public: ByteArray;
     /// A ciphertext.
-    type Ciphertext: Bytes;
+    type Ciphertext: ByteArray;
 
     /// The encapsulation key of a seed (algorithm 16).
     fn public(seed: &[u8; 64]) -> Self::Public;
@@ -34,8 +34,8 @@ pub trait ParameterSet {
 }
 
 /// An array of bytes, of whatever length.
-pub trait Bytes: AsRef<[u8]> + for<'a> TryFrom<&'a [u8]> + Clone + Eq {}
-impl<const N: usize> Bytes for [u8; N] {}
+pub trait ByteArray: AsRef<[u8]> + for<'a> TryFrom<&'a [u8]> + Clone + Eq {}
+impl<const N: usize> ByteArray for [u8; N] {}
 
 /// For handshakes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,10 @@
 //! The symmetric chains and the step that founds them.
 
+use zeroize::Zeroizing;
+
 use crate::crypto::{DhPublic, Secret, chain_skip, chain_step, expand};
 
+use super::healing::Mix;
 use super::skipped::SkippedChange;
 
 /// Our sending chain.
@@ -47,9 +50,16 @@ pub(super) struct Turned {
     pub(super) next_header: Secret<32>,
 }
 
-/// Mixes a DH output into the root key.
-pub(super) fn root_step(root: &Secret<32>, shared: &Secret<32>) -> Turned {
-    let material: Secret<96> = expand(root.expose(), shared.expose(), b"bitchat/1 root");
+/// Mixes a DH output into the root key, and with it the secret of a KEM exchange if there is one.
+pub(super) fn root_step(root: &Secret<32>, shared: &Secret<32>, mix: Option<&Mix>) -> Turned {
+    let material: Secret<96> = match mix {
+        None => expand(root.expose(), shared.expose(), b"bitchat/1 root"),
+        Some(mix) => {
+            let both = Zeroizing::new([*shared.expose(), *mix.shared.expose()]);
+            let label = [b"bitchat/1 root kem".as_slice(), &mix.context].concat();
+            expand(root.expose(), both.as_flattened(), &label)
+        }
+    };
     let mut parts = [[0; 32]; 3];
     for (part, bytes) in parts.iter_mut().zip(material.expose().chunks_exact(32)) {
         part.copy_from_slice(bytes);

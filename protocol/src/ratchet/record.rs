@@ -3,10 +3,12 @@
 use bitchat_proto::rest;
 use zeroize::Zeroize;
 
-use crate::crypto::{DhPublic, DhSecret, Secret};
+use crate::crypto::{Ciphertext, DecapsulationKey, DhPublic, DhSecret, Secret};
 use crate::error::{Error, Malformed};
+use crate::time::UnixMillis;
 
 use super::chain::{OldChain, Receiving, Sending};
+use super::healing::{Carried, Healing};
 use super::{OLD_CHAINS_MAX, Ratchet, SKIPPED_KEYS_MAX};
 
 impl Ratchet {
@@ -36,6 +38,16 @@ impl Ratchet {
             chain: receiving.map_or(0, |chain| chain.index),
             old: old.collect(),
             skipped: self.kept(),
+            kem_seed: match &self.healing.carried {
+                Carried::Key(secret) => secret.seed().expose().to_vec(),
+                Carried::Nothing | Carried::Ciphertext(_) => Vec::new(),
+            },
+            kem_ciphertext: match &self.healing.carried {
+                Carried::Ciphertext(ciphertext) => ciphertext.as_bytes().to_vec(),
+                Carried::Nothing | Carried::Key(_) => Vec::new(),
+            },
+            turns: self.healing.turns,
+            mixed_ms: self.healing.mixed.0,
         }
     }
 
@@ -70,9 +82,14 @@ pub fn wipe(record: &mut rest::Ratchet) {
         chain: _,
         old,
         skipped: _,
+        kem_seed,
+        kem_ciphertext: _,
+        turns: _,
+        mixed_ms: _,
     } = record;
     let headers = [header_send, header_receive, next_header_send, next_header_receive];
-    for secret in [root, dh_secret, chain_send, chain_receive].into_iter().chain(headers) {
+    let keys = [root, dh_secret, chain_send, chain_receive, kem_seed];
+    for secret in keys.into_iter().chain(headers) {
         secret.zeroize();
     }
     for chain in old {
@@ -101,6 +118,7 @@ fn parse(record: &rest::Ratchet) -> Result<Ratchet, Malformed> {
         next_header_receive: secret(&record.next_header_receive, "header key")?,
         previous: record.previous,
         old,
+        healing: parse_healing(record)?,
     })
 }
 
@@ -136,6 +154,25 @@ fn parse_receiving(record: &rest::Ratchet, kept: u32) -> Result<Option<Receiving
         received: record.received,
         kept,
     }))
+}
+
+fn parse_healing(record: &rest::Ratchet) -> Result<Healing, Malformed> {
+    const WRONG: Malformed = Malformed("KEM exchange");
+    let carried = match (record.kem_seed.as_slice(), record.kem_ciphertext.as_slice()) {
+        ([], []) => Carried::Nothing,
+        (seed, []) => {
+            let seed = Secret::from_slice(seed).ok_or(WRONG)?;
+            Carried::Key(DecapsulationKey::from_seed(seed))
+        }
+        ([], ciphertext) => Carried::Ciphertext(Ciphertext::parse(ciphertext)?),
+        _ => return Err(WRONG),
+    };
+    // Only the turn that founds a receiving chain begins an exchange, answers one or counts.
+    let idle = matches!(carried, Carried::Nothing) && record.turns == 0 && record.mixed_ms == 0;
+    if record.chain == 0 && !idle {
+        return Err(WRONG);
+    }
+    Ok(Healing { carried, turns: record.turns, mixed: UnixMillis(record.mixed_ms) })
 }
 
 fn parse_old(record: &rest::Ratchet) -> Result<Vec<OldChain>, Malformed> {

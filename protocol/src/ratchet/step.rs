@@ -2,12 +2,16 @@
 
 use rand_core::CryptoRng;
 
-use crate::crypto::{DhPublic, DhSecret, HEADER_NONCE_BYTES, Secret, chain_step, open_body};
+use crate::crypto::{
+    DhPublic, DhSecret, EncapsulationKey, HEADER_NONCE_BYTES, MlKem768, Secret, chain_step,
+    open_body,
+};
 use crate::error::Error;
 use crate::time::UnixMillis;
 
 use super::chain::{Gap, OldChain, Receiving, Sending, Turned, root_step, skip};
 use super::header::{Header, SealedHeader};
+use super::healing::{Brought, Carried, Healing};
 use super::skipped::Dropped;
 use super::{
     EXHAUSTED, GAP_MAX, OLD_CHAINS_MAX, Opened, Ratchet, SKIPPED_KEYS_MAX, SkippedChange,
@@ -37,14 +41,32 @@ enum Step {
     Take(Dropped),
     /// The receiving chain goes on.
     Advance { chain: Secret<32>, received: u32 },
-    /// A new receiving chain begins. `closed` of the keys to keep belong to the chain before it.
-    Turn { turned: Turned, theirs: DhPublic, index: u32, received: u32, closed: u32 },
+    /// A new receiving chain begins.
+    Turn(Turn),
+}
+
+/// A new receiving chain.
+struct Turn {
+    turned: Turned,
+    theirs: DhPublic,
+    index: u32,
+    received: u32,
+    /// How many of the keys to keep belong to the chain before it.
+    closed: u32,
+    /// Whether the answer to our offer of an exchange was mixed in.
+    mixed: bool,
+    /// The peer's offer.
+    offered: Option<EncapsulationKey<MlKem768>>,
 }
 
 /// Our half of a turn: a fresh ratchet key and the chain on it.
 pub(super) struct Reply {
     ours: DhSecret,
     turned: Turned,
+    carried: Carried,
+    /// Whether either half of the turn has mixed a KEM exchange in.
+    mixed: bool,
+    now: UnixMillis,
 }
 
 impl Ratchet {
@@ -92,7 +114,12 @@ impl Ratchet {
         let missing = receiving.map_or(0, |old| header.previous.saturating_sub(old.received));
         let skipped = check_jump(missing.saturating_add(header.number))?;
         let index = receiving.map_or(0, |old| old.index).checked_add(1).ok_or(EXHAUSTED)?;
-        let turned = root_step(&self.root, &self.ours.agree(&header.dh)?);
+        let (mix, offered) = match self.healing.bring(header.extension.as_ref())? {
+            Brought::Nothing => (None, None),
+            Brought::Key(key) => (None, Some(key)),
+            Brought::Mix(mix) => (Some(mix), None),
+        };
+        let turned = root_step(&self.root, &self.ours.agree(&header.dh)?, mix.as_ref());
 
         let keep_new = header.number.min(SKIPPED_KEYS_MAX);
         let closed = missing.min(SKIPPED_KEYS_MAX - keep_new);
@@ -105,8 +132,9 @@ impl Ratchet {
         let (chain, key) = chain_step(&skip(&turned.chain, &gap, &mut keep));
         let received = header.number.checked_add(1).ok_or(EXHAUSTED)?;
         let turned = Turned { chain, ..turned };
-        let step = Step::Turn { turned, theirs: header.dh, index, received, closed };
-        Ok(Plan { key, step, keep, skipped })
+        let (theirs, mixed) = (header.dh, mix.is_some());
+        let turn = Turn { turned, theirs, index, received, closed, mixed, offered };
+        Ok(Plan { key, step: Step::Turn(turn), keep, skipped })
     }
 
     /// The rows that go with a plan: the key it takes, those above a bound, those too old.
@@ -118,7 +146,7 @@ impl Ratchet {
     ) -> Result<Vec<Dropped>, Error> {
         let taken = match plan.step {
             Step::Take(row) => Some(row),
-            Step::Advance { .. } | Step::Turn { .. } => None,
+            Step::Advance { .. } | Step::Turn(_) => None,
         };
         let mut dropped = self.evictable(self.excess(plan), skipped, now)?;
         dropped.retain(|row| Some(*row) != taken);
@@ -133,8 +161,8 @@ impl Ratchet {
         let total = self.kept().saturating_add(count(plan.keep.len()));
         let above = total.saturating_sub(SKIPPED_KEYS_MAX);
         let closes = match plan.step {
-            Step::Turn { closed, .. } => {
-                self.receiving.as_ref().is_some_and(|chain| chain.kept > 0 || closed > 0)
+            Step::Turn(ref turn) => {
+                self.receiving.as_ref().is_some_and(|chain| chain.kept > 0 || turn.closed > 0)
             }
             Step::Take(_) | Step::Advance { .. } => false,
         };
@@ -162,7 +190,7 @@ impl Ratchet {
                     current.kept = current.kept.saturating_add(keep);
                 }
             }
-            Step::Turn { turned, theirs, index, received, closed } => {
+            Step::Turn(Turn { turned, theirs, index, received, closed, .. }) => {
                 self.close(closed);
                 let header = std::mem::replace(&mut self.next_header_receive, turned.next_header);
                 let kept = keep.saturating_sub(closed);
@@ -171,6 +199,7 @@ impl Ratchet {
                 self.receiving = Some(Receiving { index, theirs, chain, header, received, kept });
             }
         }
+        let mixed = reply.as_ref().is_some_and(|reply| reply.mixed);
         if let Some(reply) = reply {
             self.answer(reply);
         }
@@ -179,7 +208,7 @@ impl Ratchet {
             let Dropped { chain, number } = *row;
             SkippedChange::Drop { chain, number }
         }));
-        Opened { plaintext, changes, skipped: plan.skipped, evicted }
+        Opened { plaintext, changes, skipped: plan.skipped, evicted, mixed }
     }
 
     /// Ends the receiving chain; forgets it unless a message may still come.
@@ -193,12 +222,13 @@ impl Ratchet {
     }
 
     /// Begins our next sending chain.
-    fn answer(&mut self, Reply { ours, turned }: Reply) {
+    fn answer(&mut self, Reply { ours, turned, carried, mixed, now }: Reply) {
         let header = std::mem::replace(&mut self.next_header_send, turned.next_header);
         let before = self.sending.replace(Sending { chain: turned.chain, header, sent: 0 });
         self.previous = before.map_or(0, |chain| chain.sent);
         self.root = turned.root;
         self.ours = ours;
+        self.healing.turned(carried, mixed, now);
     }
 }
 
@@ -214,13 +244,20 @@ impl Plan {
     }
 
     /// Our half of a turn, if the plan is one; made only when the peer's half is authentic.
-    pub(super) fn reply(&self, rng: &mut impl CryptoRng) -> Result<Option<Reply>, Error> {
-        let Step::Turn { turned, theirs, .. } = &self.step else {
+    pub(super) fn reply(
+        &self,
+        healing: &Healing,
+        now: UnixMillis,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Option<Reply>, Error> {
+        let Step::Turn(turn) = &self.step else {
             return Ok(None);
         };
         let ours = DhSecret::random(rng);
-        let turned = root_step(&turned.root, &ours.agree(theirs)?);
-        Ok(Some(Reply { ours, turned }))
+        let (carried, mix) = healing.answer(turn.offered.as_ref(), turn.mixed, now, rng);
+        let turned = root_step(&turn.turned.root, &ours.agree(&turn.theirs)?, mix.as_ref());
+        let mixed = turn.mixed || mix.is_some();
+        Ok(Some(Reply { ours, turned, carried, mixed, now }))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Each test names a pitfall or a bound of docs/SPEC.md, section "Ratchet".
 
+mod healing;
 mod limits;
 mod pitfalls;
 mod record;
@@ -121,11 +122,13 @@ fn pair() -> (Peer, Peer) {
     (peer(initiator, 2), peer(responder, 3))
 }
 
-/// The same after one message in each direction.
+/// The same after a message in each direction and the first KEM exchange.
 fn talking() -> (Peer, Peer) {
     let (mut alice, mut bob) = pair();
-    bob.open(&alice.seal("hello"), "hello");
-    alice.open(&bob.seal("hi"), "hi");
+    for _ in 0..2 {
+        bob.open(&alice.seal("hello"), "hello");
+        alice.open(&bob.seal("hi"), "hi");
+    }
     (alice, bob)
 }
 

@@ -144,7 +144,7 @@ impl Lines {
         self.answer("replay", hex(&replay));
     }
 
-    /// Three turns and a message that was overtaken.
+    /// Three turns, a KEM exchange and a message that was overtaken.
     fn conversation(&mut self) {
         let mut random = rng(1);
         let prekey = DhSecret::random(&mut random);
@@ -163,6 +163,11 @@ impl Lines {
         ratchet_keys.push(bob.ratchet.to_record().dh_secret);
         let late = bob.seal(ASSOCIATED.as_bytes(), b"late");
         let answer = bob.seal(ASSOCIATED.as_bytes(), b"answer");
+        // Her turn draws its ratchet key, then the randomness of the encapsulation.
+        let mut draws = alice.rng.clone();
+        let [_, encapsulation] = [(); 2].map(|()| Secret::<32>::random(&mut draws));
+        self.input("ratchet.encapsulation", hex(encapsulation.expose()));
+        self.input("ratchet.kem-seed", hex(&bob.ratchet.to_record().kem_seed));
         opens(&mut alice, &answer, b"answer");
         ratchet_keys.push(alice.ratchet.to_record().dh_secret);
         let second = alice.seal(ASSOCIATED.as_bytes(), b"second");
@@ -174,7 +179,7 @@ impl Lines {
         }
         for (number, sealed) in (1..).zip([first, late, answer, second]) {
             self.input(&format!("ratchet.nonce-{number}"), hex(&sealed.header[..24]));
-            self.answer(&format!("ratchet.header-{number}"), hex(&sealed.header));
+            self.answer(&format!("ratchet.header-{number}-sha256"), hex(&digest(&sealed.header)));
             self.answer(&format!("ratchet.body-{number}"), hex(&sealed.body));
         }
     }

@@ -15,7 +15,7 @@ pub(crate) const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 pub(crate) struct Side {
     pub(crate) ratchet: Ratchet,
     rows: Rows,
-    rng: ChaCha20Rng,
+    pub(crate) rng: ChaCha20Rng,
 }
 
 #[derive(Default)]

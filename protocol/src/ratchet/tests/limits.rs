@@ -202,6 +202,7 @@ fn a_receiving_counter_does_not_wrap() {
         dh: alice.ratchet.ours.public(),
         previous: alice.ratchet.previous,
         number: u32::MAX,
+        extension: None,
     };
     let header = header.seal(&sending.header, &[9; 24], AD).expect("short");
     let result = bob.try_open(&Sealed { header, body: vec![0; 20] });

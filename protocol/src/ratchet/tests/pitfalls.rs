@@ -192,7 +192,8 @@ fn a_header_with_another_ratchet_key_than_its_chain_is_refused() {
     let sending = alice.ratchet.sending.as_ref().expect("sends");
     let (_, key) = crate::crypto::chain_step(&sending.chain);
     let dh = DhSecret::random(&mut alice.rng).public();
-    let header = Header { dh, previous: alice.ratchet.previous, number: sending.sent };
+    let header =
+        Header { dh, previous: alice.ratchet.previous, number: sending.sent, extension: None };
     let nonce = [9; HEADER_NONCE_BYTES];
 
     let sealed = Sealed {
