@@ -76,6 +76,7 @@ impl Metrics {
                 families.sessions_founded.get_or_create(&families::ByRole { role }).inc();
             }
             Fact::KeysSkipped(keys) => count(&families.keys_skipped, u64::from(*keys)),
+            Fact::KemMixed => count(&families.kem_exchanges, 1),
             Fact::KeysEvicted(keys) => count(&families.keys_evicted, u64::from(*keys)),
             Fact::Retried => count(&families.retries, 1),
             Fact::Gap => count(&families.gaps, 1),

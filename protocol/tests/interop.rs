@@ -87,7 +87,7 @@ fn almost_as_many_skipped_keys_as_are_kept_open_on_both_sides() {
 fn converse(ours: Role) {
     let Some(python) = python() else { return };
     let mut peer = Peer::start(&python, &folder().join("peer.py"));
-    let mut turns = 0;
+    let (mut turns, mut exchanges) = (0, 0);
     for seed in 0..SESSIONS {
         let mut session = Session::found(&mut peer, ours, seed);
         for _ in 0..EVENTS {
@@ -95,8 +95,10 @@ fn converse(ours: Role) {
         }
         session.drain();
         turns += session.turns();
+        exchanges += session.exchanges();
     }
     assert!(turns > 10 * SESSIONS, "the network let the ratchet turn {turns} times only");
+    assert!(exchanges > 2 * SESSIONS, "{exchanges} KEM exchanges only");
 }
 
 fn folder() -> PathBuf {

@@ -121,6 +121,7 @@ const fn level(fact: &Fact) -> Level {
         | Fact::Reached { .. }
         | Fact::Received
         | Fact::Duplicate
+        | Fact::KemMixed
         | Fact::KeysSkipped(_)
         | Fact::Retried
         | Fact::Step(..) => Level::Trace,

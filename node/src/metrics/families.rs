@@ -95,6 +95,7 @@ pub(super) struct Families {
     pub(super) inbox_duplicates: Counter,
     pub(super) refused: Family<ByReason, Counter>,
     pub(super) sessions_founded: Family<ByRole, Counter>,
+    pub(super) kem_exchanges: Counter,
     pub(super) keys_skipped: Counter,
     pub(super) keys_evicted: Counter,
     pub(super) retries: Counter,
@@ -130,6 +131,7 @@ impl Families {
             inbox_duplicates: Counter::default(),
             refused: Family::default(),
             sessions_founded: Family::default(),
+            kem_exchanges: Counter::default(),
             keys_skipped: Counter::default(),
             keys_evicted: Counter::default(),
             retries: Counter::default(),
@@ -179,6 +181,11 @@ impl Families {
             "sessions_founded",
             "Encrypted sessions that were founded",
             self.sessions_founded.clone(),
+        );
+        registry.register(
+            "kem_exchanges",
+            "Post-quantum exchanges mixed into sessions",
+            self.kem_exchanges.clone(),
         );
         registry.register(
             "keys_skipped",

@@ -5,14 +5,14 @@ use std::sync::LazyLock;
 use bitchat_proto::{rest, wire};
 use bitchat_protocol::crypto::{Secret, seal_header};
 use bitchat_protocol::handshake::accept;
-use bitchat_protocol::ratchet::{Ratchet, Sealed};
+use bitchat_protocol::ratchet::{EXTENSION_BYTES, Ratchet, SEALED_HEADER_BYTES, Sealed};
 use prost::Message;
 
 use super::forge::NOW;
 use super::keys::{AD, Device, Rows, certificate_of, live, rng};
 
-/// Bytes of a sealed header: what the fuzzer writes first.
-const HEADER: usize = 80;
+/// What the fuzzer writes first.
+const HEADER: usize = SEALED_HEADER_BYTES;
 
 /// A conversation in the middle: closed chains, skipped keys, both directions.
 struct Live {
@@ -41,6 +41,10 @@ pub fn ratchet_open(bytes: &[u8]) {
     };
     let (plain, body) = plain.split_at(40.min(plain.len()));
     let mut plain = plain.to_vec();
+    // An extended header: the body's first byte is the kind, its first kilobyte the key or ciphertext.
+    if selector & 4 != 0 {
+        plain.extend(body.iter().copied().chain(std::iter::repeat(0)).take(EXTENSION_BYTES));
+    }
     // Counters of four free bytes are nearly always a jump too far: half of them stay below 2^16.
     if selector & 2 != 0 {
         plain.iter_mut().skip(32).step_by(4).for_each(|high| *high = 0);

@@ -83,6 +83,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         if opened.skipped > 0 {
             self.fact(Fact::KeysSkipped(opened.skipped));
         }
+        if opened.mixed {
+            self.fact(Fact::KemMixed);
+        }
         if opened.evicted > 0 {
             self.fact(Fact::KeysEvicted(opened.evicted));
         }

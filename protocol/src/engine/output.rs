@@ -90,6 +90,8 @@ pub enum Fact {
     },
     /// Message keys were kept for messages that did not come yet.
     KeysSkipped(u32),
+    /// A post-quantum exchange was mixed into a session.
+    KemMixed,
     /// Skipped message keys were thrown away because there were too many.
     KeysEvicted(u32),
     /// A frame was sent again.

@@ -128,6 +128,11 @@ impl<'a> Session<'a> {
         self.ours.ratchet.to_record().chain
     }
 
+    /// KEM exchanges, those that we offered and those of the foreign device.
+    pub(crate) fn exchanges(&self) -> u32 {
+        self.ours.exchanges
+    }
+
     /// Everything that is not lost arrives in any order and opens; then nothing opens again.
     pub(crate) fn drain(&mut self) {
         // Each side sends once more, so that the last chains are closed too.

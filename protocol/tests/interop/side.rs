@@ -16,6 +16,8 @@ pub(crate) struct Side {
     pub(crate) ratchet: Ratchet,
     rows: Rows,
     pub(crate) rng: ChaCha20Rng,
+    /// KEM exchanges in which this side took part.
+    pub(crate) exchanges: u32,
 }
 
 #[derive(Default)]
@@ -23,7 +25,8 @@ struct Rows(BTreeMap<(u32, u32), Secret<32>>);
 
 impl Side {
     pub(crate) fn new(ratchet: Ratchet, seed: u64) -> Self {
-        Self { ratchet, rows: Rows::default(), rng: ChaCha20Rng::seed_from_u64(seed) }
+        let rng = ChaCha20Rng::seed_from_u64(seed);
+        Self { ratchet, rows: Rows::default(), rng, exchanges: 0 }
     }
 
     pub(crate) fn seal(&mut self, associated: &[u8], text: &[u8]) -> Sealed {
@@ -32,6 +35,7 @@ impl Side {
 
     pub(crate) fn open(&mut self, associated: &[u8], sealed: &Sealed) -> Result<Vec<u8>, Error> {
         let opened = self.ratchet.open(&mut self.rng, &self.rows, associated, sealed, NOW)?;
+        self.exchanges += u32::from(opened.mixed);
         for change in opened.changes {
             match change {
                 SkippedChange::Keep { chain, number, key } => {
