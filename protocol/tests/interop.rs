@@ -94,7 +94,7 @@ fn converse(ours: Role) {
             session.event();
         }
         session.drain();
-        turns += session.turns();
+        turns += session.chains();
         exchanges += session.exchanges();
     }
     assert!(turns > 10 * SESSIONS, "the network let the ratchet turn {turns} times only");

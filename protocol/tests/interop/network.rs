@@ -123,8 +123,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// How often the foreign device has turned its ratchet.
-    pub(crate) fn turns(&self) -> u32 {
+    /// Chains of the foreign device: it has turned its ratchet as often.
+    pub(crate) fn chains(&self) -> u32 {
         self.ours.ratchet.to_record().chain
     }
 

@@ -5,7 +5,7 @@ use crate::crypto::{DecapsulationKey, EncapsulationKey};
 use crate::crypto::{HEADER_NONCE_BYTES, MlKem768, seal_header};
 use crate::ratchet::chain::root_step;
 use crate::ratchet::header::Header;
-use crate::ratchet::healing::{Carried, Extension};
+use crate::ratchet::healing::{Brought, Carried, Extension, Mix};
 use crate::ratchet::{
     HEALING_AGE, HEALING_TURNS, SEALED_EXTENDED_HEADER_BYTES, SEALED_HEADER_BYTES,
 };
@@ -107,10 +107,18 @@ struct Eavesdropper {
 impl Eavesdropper {
     /// The chain key of the chain that `sender` has just founded against `theirs`.
     fn follow(&mut self, sender: &Peer, theirs: &Peer) -> Secret<32> {
-        let shared = sender.ratchet.ours.agree(&theirs.ratchet.ours.public()).expect("good keys");
-        let turned = root_step(&self.root, &shared, None);
+        let turned = root_step(&self.root, &Self::shared(sender, theirs), None);
         self.root = turned.root;
         turned.chain
+    }
+
+    /// The same with a guess at the secret of an exchange, of which she has seen all there is to see.
+    fn guess(&self, sender: &Peer, theirs: &Peer, mix: &Mix) -> Secret<32> {
+        root_step(&self.root, &Self::shared(sender, theirs), Some(mix)).chain
+    }
+
+    fn shared(sender: &Peer, theirs: &Peer) -> Secret<32> {
+        sender.ratchet.ours.agree(&theirs.ratchet.ours.public()).expect("good keys")
     }
 }
 
@@ -139,8 +147,14 @@ fn who_has_a_state_and_all_x25519_secrets_is_locked_out_by_an_exchange() {
     assert!(matches!(alice.ratchet.healing.carried, Carried::Key(_)));
     assert_eq!(eavesdropper.follow(&alice, &bob), chain(&alice));
     bob.open(&alice.seal("there"), "there");
-    assert!(matches!(bob.ratchet.healing.carried, Carried::Ciphertext(_)));
+    let answer = bob.ratchet.healing.extension();
+    let Ok(Brought::Mix(mut mix)) = alice.ratchet.healing.bring(answer.as_ref()) else {
+        panic!("an answer to the offer")
+    };
 
+    assert_eq!(eavesdropper.guess(&bob, &alice, &mix), chain(&bob), "Alice's own view");
+    mix.shared = Secret::take(&mut [0; 32]);
+    assert_ne!(eavesdropper.guess(&bob, &alice, &mix), chain(&bob));
     assert_ne!(eavesdropper.follow(&bob, &alice), chain(&bob));
     for _ in 0..3 {
         alice.open(&bob.seal("back"), "back");
