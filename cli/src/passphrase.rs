@@ -14,6 +14,10 @@ use crate::args::Globals;
 use crate::error::{UserError, reason};
 use crate::output::Output;
 
+mod keyboard;
+
+use keyboard::Keyboard;
+
 /// Longest passphrase, in bytes: far beyond anything typed, so a wrong file is noticed.
 const BYTES_MAX: u64 = 4_096;
 
@@ -80,9 +84,13 @@ fn somebody_is_there() -> bool {
 }
 
 fn prompt(question: &str) -> Result<Secret, UserError> {
-    rpassword::prompt_password(question)
-        .map(Zeroizing::new)
-        .map_err(|error| UserError::io("cannot read from the terminal", &error))
+    let answer = Keyboard::silent().and_then(|keyboard| keyboard.ask(question));
+    answer.map_err(|error| {
+        if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::Interrupted) {
+            return NodeError::NoPassphrase.into();
+        }
+        UserError::io("cannot read from the terminal", &error)
+    })
 }
 
 fn first_line() -> Result<Secret, UserError> {

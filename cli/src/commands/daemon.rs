@@ -5,7 +5,6 @@
 //! 9 the profile is in use or damaged · 12 wrong passphrase.
 
 use std::future::{Future, pending};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,7 +12,7 @@ use bitchat_node::Mode;
 use bitchat_node::error::Category;
 use bitchat_node::telemetry::Format;
 use serde_json::json;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::SignalKind;
 
 use crate::args::Globals;
 use crate::attach::{Context, start};
@@ -21,6 +20,7 @@ use crate::client::{Client, Socket, Status};
 use crate::error::{Stop, UserError};
 use crate::output::{Output, stamp};
 use crate::settings::{self, Overrides};
+use crate::signals;
 
 /// How often a starting node is asked whether it serves.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -119,11 +119,8 @@ fn ready_object(status: &Status, socket: &Path) -> serde_json::Value {
 
 /// Ends when SIGINT or SIGTERM has come `times` times.
 pub(super) fn stop_signal(times: u8) -> Result<impl Future<Output = ()>, UserError> {
-    let listen = |kind: SignalKind| {
-        signal(kind).map_err(|error: io::Error| UserError::io("cannot wait for signals", &error))
-    };
-    let mut interrupt: Signal = listen(SignalKind::interrupt())?;
-    let mut terminate: Signal = listen(SignalKind::terminate())?;
+    let mut interrupt = signals::take(SignalKind::interrupt())?;
+    let mut terminate = signals::take(SignalKind::terminate())?;
     Ok(async move {
         for _ in 0..times {
             tokio::select! {
@@ -137,8 +134,7 @@ pub(super) fn stop_signal(times: u8) -> Result<impl Future<Output = ()>, UserErr
 /// Takes SIGHUP and does nothing; never ends. A terminal that closes must not end the node, and
 /// what a service manager means by it (read the settings again) is not there yet.
 fn ignored_hangups() -> Result<impl Future<Output = ()>, UserError> {
-    let mut hangup = signal(SignalKind::hangup())
-        .map_err(|error| UserError::io("cannot wait for signals", &error))?;
+    let mut hangup = signals::take(SignalKind::hangup())?;
     Ok(async move {
         while hangup.recv().await.is_some() {}
         pending::<()>().await;

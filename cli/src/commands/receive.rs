@@ -5,12 +5,14 @@
 
 use std::time::Duration;
 
+use tokio::signal::unix::{Signal, SignalKind};
 use tokio::time::{Instant, sleep};
 
 use crate::args::Span;
 use crate::client::{Client, Inbox, Message};
 use crate::error::{Stop, UserError};
 use crate::output::{self, Output, Text};
+use crate::signals;
 
 /// Messages asked for at a time: what one flush and one acknowledgement cover.
 const PAGE: u64 = 100;
@@ -47,6 +49,7 @@ pub(crate) struct Receive {
 impl Receive {
     pub(crate) async fn run(self, client: &Client, out: &mut Output) -> Result<(), Stop> {
         let deadline = Instant::now() + self.timeout.duration();
+        let mut interrupts = signals::take(SignalKind::interrupt())?;
         let mut seen = 0;
         let mut since = self.since;
         loop {
@@ -59,7 +62,7 @@ impl Receive {
                 if seen == 0 { deadline.duration_since(Instant::now()) } else { Duration::ZERO };
             let wait = if self.follow { POLL } else { patience.min(POLL) };
             let wanted = Inbox { reader: self.reader.clone(), since, max, wait };
-            let Some(messages) = next(client, &wanted).await? else {
+            let Some(messages) = next(client, &wanted, &mut interrupts).await? else {
                 return Ok(());
             };
             let Some(last) = messages.last() else {
@@ -91,9 +94,13 @@ impl Receive {
 }
 
 /// The next messages; `None` if the user interrupted the wait.
-async fn next(client: &Client, wanted: &Inbox) -> Result<Option<Vec<Message>>, UserError> {
+async fn next(
+    client: &Client,
+    wanted: &Inbox,
+    interrupts: &mut Signal,
+) -> Result<Option<Vec<Message>>, UserError> {
     tokio::select! {
         messages = client.inbox(wanted) => messages.map(Some),
-        _ = tokio::signal::ctrl_c() => Ok(None),
+        _ = interrupts.recv() => Ok(None),
     }
 }
