@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
 
@@ -45,6 +46,10 @@ impl OnTerminal {
     fn wait_for(&mut self, question: &str) -> bool {
         let seen = self.shown.len();
         while !self.shown[seen..].contains(question) {
+            let mut there = [PollFd::new(&self.keys, PollFlags::IN)];
+            let patience = Timespec { tv_sec: 20, tv_nsec: 0 };
+            let ready = poll(&mut there, Some(&patience)).unwrap();
+            assert_eq!(ready, 1, "not shown in time: {question}, but {}", self.shown);
             let mut bytes = [0; 4_096];
             let read = self.keys.read(&mut bytes).unwrap();
             self.shown.push_str(std::str::from_utf8(&bytes[..read]).unwrap());
@@ -74,6 +79,13 @@ impl OnTerminal {
             assert!(Instant::now() < deadline, "it goes on: {}", self.shown);
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+}
+
+impl Drop for OnTerminal {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
 
