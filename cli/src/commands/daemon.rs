@@ -6,7 +6,7 @@
 
 use std::future::{Future, pending};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bitchat_node::Mode;
 use bitchat_node::error::Category;
@@ -21,6 +21,9 @@ use crate::error::{Stop, UserError};
 use crate::output::{Output, stamp};
 use crate::settings::{self, Overrides};
 use crate::signals;
+
+/// `timeout` and others signal the process and its group: what comes this soon is the same wish.
+const SAME_WISH: Duration = Duration::from_millis(500);
 
 /// How often a starting node is asked whether it serves.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -117,15 +120,21 @@ fn ready_object(status: &Status, socket: &Path) -> serde_json::Value {
     })
 }
 
-/// Ends when SIGINT or SIGTERM has come `times` times.
+/// Ends when SIGINT or SIGTERM has come `times` times, at least [`SAME_WISH`] apart.
 pub(super) fn stop_signal(times: u8) -> Result<impl Future<Output = ()>, UserError> {
     let mut interrupt = signals::take(SignalKind::interrupt())?;
     let mut terminate = signals::take(SignalKind::terminate())?;
     Ok(async move {
-        for _ in 0..times {
+        let mut counted = 0;
+        let mut last: Option<Instant> = None;
+        while counted < times {
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
+            }
+            if last.is_none_or(|last| last.elapsed() >= SAME_WISH) {
+                counted += 1;
+                last = Some(Instant::now());
             }
         }
     })
