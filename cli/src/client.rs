@@ -1,6 +1,6 @@
 //! Talks to the node: over the socket of a daemon, or to a node in this process.
 //!
-//! Both ways speak the same control API (docs/CONTROL-API.md), so a command cannot tell them apart
+//! Both ways speak the same control API (docs/API.md), so a command cannot tell them apart
 //! but by [`Client::is_daemon`], which decides what it waits for and what it advises.
 
 use std::time::Duration;

@@ -61,7 +61,7 @@ impl UserError {
         message: impl Into<String>,
         hint: impl Into<String>,
     ) -> Self {
-        let (message, hint) = (message.into(), hint.into());
+        let (message, hint) = (without_numbers(&message.into()), hint.into());
         Self { code: code.into(), category, message, hint, retry_after: None }
     }
 
@@ -98,9 +98,21 @@ impl From<NodeError> for Stop {
 
 /// What the system said, without the number that Rust appends.
 pub(crate) fn reason(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    let end = text.find(" (os error").unwrap_or(text.len());
-    text.get(..end).unwrap_or(&text).to_lowercase()
+    without_numbers(&error.to_string()).to_lowercase()
+}
+
+/// A message without the numbers of system errors, ` (os error 13)`, which say nothing to people.
+fn without_numbers(text: &str) -> String {
+    let mut parts = text.split(" (os error ");
+    let mut clean = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_digit()).strip_prefix(')');
+        match rest {
+            Some(rest) => clean.push_str(rest),
+            None => clean.extend([" (os error ", part]),
+        }
+    }
+    clean
 }
 
 #[cfg(test)]
@@ -112,6 +124,10 @@ mod tests {
         let error = std::io::Error::from_raw_os_error(13);
 
         assert_eq!(reason(&error), "permission denied");
+        let listen = NodeError::Listen { address: "a".to_owned(), reason: error.to_string() };
+        assert!(!UserError::from(listen).message.contains("os error"));
+        assert_eq!(without_numbers("a (os error 13): b (os error 2)"), "a: b");
+        assert_eq!(without_numbers("a (os error x) (os error"), "a (os error x) (os error");
     }
 
     #[test]

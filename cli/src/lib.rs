@@ -30,6 +30,7 @@ mod output;
 mod passphrase;
 mod sanitise;
 mod settings;
+mod signals;
 
 /// Threads of the runtime: one for the network, one for the store's waiters.
 const THREADS: usize = 2;

@@ -19,6 +19,7 @@ use crate::sanitise;
 
 mod json;
 mod message;
+mod pipe;
 mod time;
 
 pub(crate) use message::{Text, conversation, delivery, mark, received};
@@ -29,6 +30,9 @@ pub(crate) struct Output {
     stdout: Box<dyn Write + Send>,
     stderr: Box<dyn Write + Send>,
     style: Style,
+    is_pipe: bool,
+    buffered: u64,
+    flushed: u64,
 }
 
 /// How a command writes.
@@ -71,7 +75,8 @@ impl Output {
 
     fn standard(style: Style) -> Self {
         let stdout = Box::new(BufWriter::new(io::stdout()));
-        Self { stdout, stderr: Box::new(io::stderr()), style }
+        let stderr = Box::new(io::stderr());
+        Self { stdout, stderr, style, is_pipe: pipe::is_stdout(), buffered: 0, flushed: 0 }
     }
 
     /// Whether JSON is wanted.
@@ -111,12 +116,38 @@ impl Output {
     /// One line (or several) on stdout.
     pub(crate) fn line(&mut self, text: &str) -> Result<(), Stop> {
         let written = self.stdout.write_all(text.as_bytes());
-        written.and_then(|()| self.stdout.write_all(b"\n")).map_err(|error| stopped(&error))
+        written.and_then(|()| self.stdout.write_all(b"\n")).map_err(|error| stopped(&error))?;
+        let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX).saturating_add(1);
+        self.buffered = self.buffered.saturating_add(bytes);
+        Ok(())
     }
 
     /// Hands everything to the reader of stdout.
     pub(crate) fn flush(&mut self) -> Result<(), Stop> {
-        self.stdout.flush().map_err(|error| stopped(&error))
+        self.stdout.flush().map_err(|error| stopped(&error))?;
+        self.flushed = self.flushed.saturating_add(std::mem::take(&mut self.buffered));
+        Ok(())
+    }
+
+    /// Whether stdout is a pipe, so that [`Output::taken`] knows more than [`Output::flushed`].
+    pub(crate) const fn is_pipe(&self) -> bool {
+        self.is_pipe
+    }
+
+    /// Bytes handed over so far.
+    pub(crate) const fn flushed(&self) -> u64 {
+        self.flushed
+    }
+
+    /// Those of the bytes that the reader of stdout took: of a pipe, what does not lie in it.
+    pub(crate) fn taken(&self) -> u64 {
+        let unread = if self.is_pipe { pipe::unread() } else { 0 };
+        self.flushed.saturating_sub(unread)
+    }
+
+    /// Whether nobody can read stdout any more.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.is_pipe && pipe::is_abandoned()
     }
 
     /// Something worth knowing, on stderr, for people only.

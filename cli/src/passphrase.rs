@@ -14,6 +14,10 @@ use crate::args::Globals;
 use crate::error::{UserError, reason};
 use crate::output::Output;
 
+mod keyboard;
+
+use keyboard::Keyboard;
+
 /// Longest passphrase, in bytes: far beyond anything typed, so a wrong file is noticed.
 const BYTES_MAX: u64 = 4_096;
 
@@ -80,9 +84,13 @@ fn somebody_is_there() -> bool {
 }
 
 fn prompt(question: &str) -> Result<Secret, UserError> {
-    rpassword::prompt_password(question)
-        .map(Zeroizing::new)
-        .map_err(|error| UserError::io("cannot read from the terminal", &error))
+    let answer = Keyboard::silent().and_then(|keyboard| keyboard.ask(question));
+    answer.map_err(|error| {
+        if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::Interrupted) {
+            return NodeError::NoPassphrase.into();
+        }
+        UserError::io("cannot read from the terminal", &error)
+    })
 }
 
 fn first_line() -> Result<Secret, UserError> {
@@ -112,7 +120,8 @@ fn from_file(path: &Path, out: &mut Output) -> Result<Secret, UserError> {
     without_newline(text, &shown)
 }
 
-/// Strips the newline that editors and `echo` append, and nothing else.
+/// Strips the newline that editors and `echo` append, and nothing else. A second line is no part
+/// of a passphrase that a prompt could take: rather the wrong file than a key nobody can type.
 fn without_newline(mut text: Secret, from: &str) -> Result<Secret, UserError> {
     if u64::try_from(text.len()).is_ok_and(|length| length >= BYTES_MAX) {
         let message = format!("{from} holds more than a passphrase");
@@ -123,6 +132,11 @@ fn without_newline(mut text: Secret, from: &str) -> Result<Secret, UserError> {
         if text.ends_with('\r') {
             text.pop();
         }
+    }
+    if text.contains(['\n', '\r']) {
+        let message = format!("{from} holds more than one line");
+        let hint = "keep the passphrase alone in the file, on its first line";
+        return Err(UserError::usage("passphrase_file", message, hint));
     }
     if text.is_empty() {
         let message = format!("{from} holds no passphrase");
@@ -141,10 +155,16 @@ mod tests {
     }
 
     #[test]
+    fn a_second_line_is_refused() {
+        for text in ["a\nb", "a\nb\n", "a\n\n", "a\rb"] {
+            assert_eq!(stripped(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
     fn one_newline_is_stripped_and_spaces_stay() {
         assert_eq!(stripped("a b \n").as_deref(), Some("a b "));
         assert_eq!(stripped("a\r\n").as_deref(), Some("a"));
-        assert_eq!(stripped("a\n\n").as_deref(), Some("a\n"));
         assert_eq!(stripped("\n"), None);
         assert_eq!(stripped(&"x".repeat(5_000)), None);
     }

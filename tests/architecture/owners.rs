@@ -9,6 +9,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("libp2p_stream", &["node/src/network", "node/tests/network"]),
     ("sled", &["node/src/store"]),
     ("clap", &["cli/src/lib.rs", "cli/src/args", "cli/src/commands", "simulations/src/main.rs"]),
+    ("signal_hook", &["cli/src/signals.rs"]),
+    ("rpassword", &["cli/src/passphrase"]),
     ("clap_complete", &["cli/src/commands"]),
     (
         "axum",

@@ -12,10 +12,13 @@ const DAY_MS: u64 = 24 * HOUR_MS;
 const MAX_MS: u64 = 3_650 * DAY_MS;
 
 /// A span of time from the command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Span(u64);
 
 impl Span {
+    /// What a node waits for a message at most.
+    pub(crate) const DAY: Self = Self(DAY_MS);
+
     /// A span of seconds, for defaults.
     pub(crate) const fn seconds(seconds: u64) -> Self {
         Self(seconds.saturating_mul(SECOND_MS))

@@ -10,6 +10,7 @@
 use std::future::pending;
 use std::time::Duration;
 
+use tokio::signal::unix::SignalKind;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
@@ -18,6 +19,7 @@ use crate::client::{Client, Inbox, Message, Wait};
 use crate::commands::send::outcome;
 use crate::error::{Stop, UserError};
 use crate::output::{self, Output, Text};
+use crate::signals;
 
 mod sent;
 mod typed;
@@ -97,6 +99,7 @@ impl Session<'_> {
         incoming: &mut mpsc::Receiver<Result<Vec<Message>, UserError>>,
         patience: Span,
     ) -> Result<End, Stop> {
+        let mut interrupts = signals::take(SignalKind::interrupt())?;
         let mut typed = typed::lines();
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -113,7 +116,7 @@ impl Session<'_> {
                 Some(page) = incoming.recv() => self.hear(&page?).await?,
                 _ = look.tick() => self.look().await?,
                 () = at(deadline) => return Ok(End::Input),
-                _ = tokio::signal::ctrl_c() => return Ok(End::Interrupt),
+                _ = interrupts.recv() => return Ok(End::Interrupt),
             }
         }
     }

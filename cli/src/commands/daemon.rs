@@ -5,15 +5,14 @@
 //! 9 the profile is in use or damaged · 12 wrong passphrase.
 
 use std::future::{Future, pending};
-use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bitchat_node::Mode;
 use bitchat_node::error::Category;
 use bitchat_node::telemetry::Format;
 use serde_json::json;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::SignalKind;
 
 use crate::args::Globals;
 use crate::attach::{Context, start};
@@ -21,6 +20,10 @@ use crate::client::{Client, Socket, Status};
 use crate::error::{Stop, UserError};
 use crate::output::{Output, stamp};
 use crate::settings::{self, Overrides};
+use crate::signals;
+
+/// `timeout` and others signal the process and its group: what comes this soon is the same wish.
+const SAME_WISH: Duration = Duration::from_millis(500);
 
 /// How often a starting node is asked whether it serves.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -117,18 +120,21 @@ fn ready_object(status: &Status, socket: &Path) -> serde_json::Value {
     })
 }
 
-/// Ends when SIGINT or SIGTERM has come `times` times.
+/// Ends when SIGINT or SIGTERM has come `times` times, at least [`SAME_WISH`] apart.
 pub(super) fn stop_signal(times: u8) -> Result<impl Future<Output = ()>, UserError> {
-    let listen = |kind: SignalKind| {
-        signal(kind).map_err(|error: io::Error| UserError::io("cannot wait for signals", &error))
-    };
-    let mut interrupt: Signal = listen(SignalKind::interrupt())?;
-    let mut terminate: Signal = listen(SignalKind::terminate())?;
+    let mut interrupt = signals::take(SignalKind::interrupt())?;
+    let mut terminate = signals::take(SignalKind::terminate())?;
     Ok(async move {
-        for _ in 0..times {
+        let mut counted = 0;
+        let mut last: Option<Instant> = None;
+        while counted < times {
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
+            }
+            if last.is_none_or(|last| last.elapsed() >= SAME_WISH) {
+                counted += 1;
+                last = Some(Instant::now());
             }
         }
     })
@@ -137,8 +143,7 @@ pub(super) fn stop_signal(times: u8) -> Result<impl Future<Output = ()>, UserErr
 /// Takes SIGHUP and does nothing; never ends. A terminal that closes must not end the node, and
 /// what a service manager means by it (read the settings again) is not there yet.
 fn ignored_hangups() -> Result<impl Future<Output = ()>, UserError> {
-    let mut hangup = signal(SignalKind::hangup())
-        .map_err(|error| UserError::io("cannot wait for signals", &error))?;
+    let mut hangup = signals::take(SignalKind::hangup())?;
     Ok(async move {
         while hangup.recv().await.is_some() {}
         pending::<()>().await;

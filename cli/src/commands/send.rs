@@ -41,6 +41,10 @@ pub(crate) struct Send {
 
 impl Send {
     pub(crate) async fn run(self, client: &Client, out: &mut Output) -> Result<(), Stop> {
+        if self.timeout > Span::DAY {
+            let hint = "wait up to `--timeout 1d`; the message goes on by itself";
+            return Err(UserError::usage("out_of_range", "the timeout is above 1d", hint).into());
+        }
         let text = match self.text {
             Some(text) => text,
             None => from_stdin()?,
@@ -65,12 +69,22 @@ pub(super) fn outcome(delivery: &Delivery, wait: Wait, client: &Client) -> Resul
     if reaches(&delivery.state, wait.state) {
         return Ok(());
     }
-    let (goes_on, hint) = if client.is_daemon() {
-        ("still queued, will go on", "see it with `bitchat queue list`")
+    let state = &delivery.state;
+    let (so_far, hint) = if reaches(state, State::Delivered) {
+        (
+            format!("it is {state}"),
+            "nothing is left to do; the recipient may choose not to say more",
+        )
     } else {
-        ("still queued, will go on when a node runs", "start one with `bitchat daemon`")
+        let so_far = if state == State::Queued.as_str() { "still" } else { "so far" };
+        if client.is_daemon() {
+            (format!("{so_far} {state}, will go on"), "see it with `bitchat queue list`")
+        } else {
+            let message = format!("{so_far} {state}, will go on when a node runs");
+            (message, "start one with `bitchat daemon`")
+        }
     };
-    let message = format!("not {} within {}: {goes_on}", wait.state, precise(wait.timeout));
+    let message = format!("not {} within {}: {so_far}", wait.state, precise(wait.timeout));
     Err(UserError::new(Category::TimedOut, "timed_out", message, hint))
 }
 

@@ -144,6 +144,18 @@ fn a_daemon_says_ready_and_stops_when_told() {
     }
 }
 
+/// `timeout` signals its child and then the group of its child.
+#[test]
+fn two_signals_at_once_stop_a_daemon_in_good_order() {
+    let home = profile("ann");
+    let (mut daemon, _) = start_daemon(home.path(), "");
+    let both = format!("kill -TERM {0}; kill -INT {0}", daemon.id());
+
+    assert!(Command::new("sh").args(["-c", &both]).status().unwrap().success());
+
+    assert_eq!(daemon.wait().unwrap().code(), Some(0));
+}
+
 /// Starts a daemon and waits for its ready line.
 fn start_daemon(home: &Path, flags: &str) -> (Child, String) {
     let line = format!("daemon --listen /ip4/127.0.0.1/tcp/0 --metrics off --no-mdns{flags}");

@@ -1,7 +1,9 @@
 //! `bitchat receive`: what was printed is acknowledged, and nothing else.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use rustix::io::ioctl_fionread;
 
 use crate::support::{FakeDaemon, eventually, message};
 
@@ -73,6 +75,58 @@ fn a_reader_that_went_away_is_success_and_nothing_is_acknowledged() {
     assert_eq!(ended.status.code(), Some(0));
     assert!(ended.stderr.is_empty());
     assert_eq!(daemon.acknowledged(), 0);
+}
+
+/// `receive --follow` with a pipe that holds the first bytes, and nobody who has read them.
+fn following(daemon: &FakeDaemon) -> (Child, BufReader<ChildStdout>) {
+    let mut child =
+        daemon.command("receive --follow --json").stdout(Stdio::piped()).spawn().unwrap();
+    let stdout = child.stdout.take().unwrap();
+    eventually("something lies in the pipe", || ioctl_fionread(&stdout).unwrap() > 0);
+    (child, BufReader::new(stdout))
+}
+
+/// As `bitchat receive --follow | head -1`: it takes what lies in the pipe, and prints one line.
+#[test]
+fn a_reader_that_ends_after_one_message_leaves_the_others_unread_and_is_noticed() {
+    let (one, three) = (FakeDaemon::start(), with_three());
+    one.receive(message(1, "one"));
+    for daemon in [one, three] {
+        let (mut child, mut stdout) = following(&daemon);
+        let mut first = String::new();
+
+        stdout.read_line(&mut first).unwrap();
+        drop(stdout);
+
+        eventually("it ends, though nothing comes", || child.try_wait().unwrap().is_some());
+        assert!(child.wait().unwrap().success());
+        assert!(first.contains(r#""text":"one""#), "{first}");
+        assert_eq!(daemon.acknowledged(), 1);
+    }
+}
+
+#[test]
+fn what_nobody_took_from_the_pipe_comes_again_after_a_kill() {
+    let daemon = with_three();
+    let (mut child, mut stdout) = following(&daemon);
+
+    stdout.read_line(&mut String::new()).unwrap();
+    eventually("what was taken is acknowledged", || daemon.acknowledged() == 1);
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    assert_eq!(daemon.run("receive").stdout.lines().count(), 2);
+}
+
+#[test]
+fn a_caller_that_reads_only_at_the_end_gets_everything() {
+    let daemon = with_three();
+    let mut child = daemon.command("receive --json").stdout(Stdio::piped()).spawn().unwrap();
+
+    assert!(child.wait().unwrap().success());
+
+    assert_eq!(BufReader::new(child.stdout.take().unwrap()).lines().count(), 3);
+    assert_eq!(daemon.acknowledged(), 5);
 }
 
 #[test]

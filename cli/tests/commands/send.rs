@@ -45,6 +45,36 @@ fn a_time_out_says_that_the_message_goes_on() {
 }
 
 #[test]
+fn a_time_out_says_how_far_the_message_came() {
+    for (wait, state, so_far) in [
+        ("delivered", "sent", "so far sent, will go on"),
+        ("read", "stored", "so far stored, will go on"),
+        ("read", "delivered", "it is delivered"),
+    ] {
+        let daemon = FakeDaemon::start();
+        daemon.answer("POST /v1/messages", 200, delivery(ID, state));
+
+        let ran = daemon.run(&format!("send bob hi --wait {wait} --timeout 1s"));
+
+        assert_eq!(ran.code, Some(6));
+        let error = ran.stderr.lines().next().unwrap();
+        assert_eq!(error, format!("bitchat: error: not {wait} within 1s: {so_far}"));
+        assert_eq!(ran.stderr.contains("queue list"), state != "delivered", "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_timeout_that_no_node_waits_is_refused_in_the_words_of_the_command_line() {
+    let daemon = FakeDaemon::start();
+
+    let ran = daemon.run("send bob hi --timeout 2d");
+
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("`--timeout 1d`"), "{}", ran.stderr);
+    assert!(daemon.asked("POST /v1/messages").is_empty());
+}
+
+#[test]
 fn with_a_daemon_the_wait_ends_when_the_message_is_queued() {
     let daemon = FakeDaemon::start();
     daemon.answer("POST /v1/messages", 200, delivery(ID, "queued"));

@@ -160,7 +160,7 @@ pub(crate) fn problem(code: &str, category: &str) -> Value {
 }
 
 /// Waits until `done`, which must come soon.
-pub(crate) fn eventually(what: &str, done: impl Fn() -> bool) {
+pub(crate) fn eventually(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !done() {
         assert!(Instant::now() < deadline, "in vain: {what}");
