@@ -33,6 +33,8 @@ enum Event {
     Lose(bool, Index),
     /// Dies with everything committed.
     Restart(bool),
+    /// Hours pass, so that a KEM exchange falls due now and then.
+    Wait(bool, u64),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -51,6 +53,7 @@ fn events() -> impl Strategy<Value = Event> {
             .prop_map(|(who, which, bit)| Event::Corrupt(who, which, bit)),
         1 => (any::<bool>(), any::<Index>()).prop_map(|(who, which)| Event::Lose(who, which)),
         1 => any::<bool>().prop_map(Event::Restart),
+        1 => (any::<bool>(), 1u64..30).prop_map(|(who, hours)| Event::Wait(who, hours)),
     ]
 }
 
@@ -197,12 +200,15 @@ fn act(alice: &mut Party, bob: &mut Party, event: &Event) {
     | Event::Deliver(who, ..)
     | Event::Corrupt(who, ..)
     | Event::Lose(who, _)
+    | Event::Wait(who, _)
     | Event::Restart(who)) = event;
     let (party, peer) = if *who { (alice, bob) } else { (bob, alice) };
     let sent = party.incoming.len();
     match event {
         Event::Send(_, crash) => party.send(peer, *crash),
         Event::Restart(_) => party.restart(),
+        // Days in all: far less than a skipped key may be old.
+        Event::Wait(_, hours) => party.now = party.now.plus(Duration::from_hours(*hours)),
         Event::Deliver(..) | Event::Corrupt(..) | Event::Lose(..) if sent == 0 => {}
         Event::Deliver(_, which, crash) => {
             let which = which.index(sent);
