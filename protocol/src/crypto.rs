@@ -6,6 +6,8 @@ mod aead;
 mod dh;
 mod kdf;
 mod kem;
+#[cfg(any(test, feature = "ledger"))]
+mod ledger;
 mod secret;
 mod sign;
 
@@ -18,5 +20,7 @@ pub use kem::{
     ByteArray, Ciphertext, DecapsulationKey, EncapsulationKey, KemCiphertext, KemPublic, KemSecret,
     MlKem768, MlKem1024, ParameterSet,
 };
+#[cfg(any(test, feature = "ledger"))]
+pub use ledger::Ledger;
 pub use secret::Secret;
 pub use sign::{Label, Signature, SigningSecret, verify};

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bitchat_protocol::crypto::{DhSecret, Secret};
+use bitchat_protocol::crypto::{DhSecret, Ledger, Secret};
 use bitchat_protocol::error::Error;
 use bitchat_protocol::ratchet::{
     InitialKeys, Opened, Ratchet, SKIPPED_KEY_AGE_MAX, SKIPPED_KEYS_MAX, Sealed, SkippedAt,
@@ -227,15 +227,20 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..Default::default() })]
 
     /// No message opens twice, and each one that the network does not lose opens once in the end.
+    /// No key and nonce seal twice, though parties die and come back.
     #[test]
     fn every_message_opens_exactly_once(
         events in prop::collection::vec(events(), 1..120),
         backwards in any::<bool>(),
     ) {
+        let ledger = Ledger::open();
         let (mut alice, mut bob) = parties();
         for event in &events {
             act(&mut alice, &mut bob, event);
         }
+        let sent = u64::try_from(alice.incoming.len() + bob.incoming.len()).expect("small");
+        prop_assert!(ledger.seals() >= 2 * sent, "{} seals for {sent} messages", ledger.seals());
+        prop_assert_eq!(ledger.repeats(), 0);
 
         for party in [&mut alice, &mut bob] {
             let mut order: Vec<_> = (0..party.incoming.len()).collect();
@@ -264,6 +269,7 @@ proptest! {
         bursts in prop::collection::vec((any::<bool>(), lost(), 0u64..20), 1..14),
         restart in any::<Index>(),
     ) {
+        let ledger = Ledger::open();
         let (mut alice, mut bob) = parties();
         alice.send(&mut bob, Crash::No);
         bob.deliver(0, Crash::No);
@@ -282,5 +288,19 @@ proptest! {
             let oldest = peer.rows.0.values().map(|(_, created)| peer.now.since(*created)).max();
             prop_assert!(oldest.unwrap_or_default() <= SKIPPED_KEY_AGE_MAX);
         }
+        prop_assert_eq!(ledger.repeats(), 0);
     }
+}
+
+/// The randomness is all that a copied state does not have: the ledger sees it come twice.
+#[test]
+#[should_panic(expected = "a key and nonce have sealed two texts")]
+fn the_ledger_catches_a_state_that_comes_back_with_its_randomness() {
+    let _ledger = Ledger::open();
+    let (mut alice, _) = parties();
+    let (record, mut rng) = (alice.ratchet.to_record(), alice.rng.clone());
+    alice.ratchet.seal(&mut alice.rng, AD, b"before").expect("may send");
+
+    let mut copy = Ratchet::from_record(record).expect("own record");
+    copy.seal(&mut rng, AD, b"after").expect("may send");
 }

@@ -22,6 +22,9 @@ pub struct Outcome {
     pub duplicates: u64,
     /// Messages sent again.
     pub retries: u64,
+    /// Texts that the engines sealed, each under a key and nonce of its own.
+    #[cfg(feature = "ledger")]
+    pub seals: u64,
 }
 
 /// Two contacts send `messages` each to one another while links break and nodes crash; then the
@@ -73,6 +76,8 @@ fn run(seed: u64, messages: u32, faults: Faults, meet: Meeting) -> Outcome {
         elapsed: world.elapsed(),
         duplicates: world.fact("Duplicate"),
         retries: world.fact("Retried"),
+        #[cfg(feature = "ledger")]
+        seals: world.seals(),
     }
 }
 

@@ -6,6 +6,8 @@ mod node;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+#[cfg(feature = "ledger")]
+use bitchat_protocol::crypto::Ledger;
 use bitchat_protocol::engine::{
     Command, CommandError, CommandId, Fact, Input, MessageView, Output, Reply,
 };
@@ -69,6 +71,8 @@ pub struct World {
     /// Who sent a frame, by the number that its receiver knows it by.
     arrived: BTreeMap<u64, (NodeId, SendToken)>,
     facts: BTreeMap<String, u64>,
+    #[cfg(feature = "ledger")]
+    ledger: Ledger,
 }
 
 impl World {
@@ -87,6 +91,8 @@ impl World {
             replies: BTreeMap::new(),
             arrived: BTreeMap::new(),
             facts: BTreeMap::new(),
+            #[cfg(feature = "ledger")]
+            ledger: Ledger::open(),
         }
     }
 
@@ -170,6 +176,14 @@ impl World {
     #[must_use]
     pub const fn elapsed(&self) -> Duration {
         Duration::from_micros(self.micros)
+    }
+
+    /// How many texts the engines have sealed; each under a key and nonce of its own, or the world
+    /// would have ended.
+    #[cfg(feature = "ledger")]
+    #[must_use]
+    pub fn seals(&self) -> u64 {
+        self.ledger.seals()
     }
 
     /// Hash over every byte that crossed a link or reached a disk.

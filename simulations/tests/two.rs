@@ -19,7 +19,8 @@ fn messages_arrive_once_and_in_order_when_nothing_goes_wrong() {
     assert_eq!((outcome.acknowledged, outcome.retries), (200, 0));
 }
 
-/// A crash may fall between any two outputs: before or after the disk has the batch.
+/// A crash may fall between any two outputs: before or after the disk has the batch. A key and
+/// nonce used again for another text would end the world; each message seals a header and a body.
 #[test]
 fn messages_arrive_once_and_in_order_though_links_break_and_nodes_crash() {
     let faults = Faults { breaks_per_mille: 20, crashes_per_mille: 20, ..CALM };
@@ -28,6 +29,8 @@ fn messages_arrive_once_and_in_order_though_links_break_and_nodes_crash() {
     for seed in 0..30 {
         let outcome = two(seed, 60, faults);
         assert_eq!(outcome.violations, Vec::<String>::new(), "seed {seed}");
+        let sent = u64::try_from(outcome.acknowledged).expect("small");
+        assert!(outcome.seals >= 2 * sent, "seed {seed}: the ledger saw {}", outcome.seals);
         retries += outcome.retries;
     }
 

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use bitchat_protocol::crypto::Ledger;
 use bitchat_protocol::error::Error;
 use bitchat_protocol::ratchet::{Opened, Ratchet, SKIPPED_KEYS_MAX, Sealed};
 use bitchat_protocol::time::UnixMillis;
@@ -37,8 +38,9 @@ struct Party {
 }
 
 /// Every message opens at most once, with its own text; what the network changed never opens; a
-/// failed open leaves the record equal; unless a bound was reached, whatever comes unchanged opens.
+/// failed open leaves the record equal; no key and nonce seal two texts; unless a bound was reached, whatever comes unchanged opens.
 pub fn hostile_network(bytes: &[u8]) {
+    let _ledger = Ledger::open();
     let (alice, bob) = pair();
     let (mut alice, mut bob) = (Party::new(alice, 1, true), Party::new(bob, 2, false));
     for step in bytes.chunks_exact(2).take(STEPS) {

@@ -13,19 +13,21 @@ pub const BODY_TAG_BYTES: usize = 16;
 /// Bytes of the random nonce in front of a sealed header.
 pub const HEADER_NONCE_BYTES: usize = 24;
 
+/// Bytes of the derived nonce of a body.
+const BODY_NONCE_BYTES: usize = 12;
+
 /// Key and nonce of one body. The message key is used once and the salt is random and travels in
 /// clear, so that a state restored from a snapshot still never repeats a (key, nonce) pair.
 fn body_key(
     message_key: &Secret<32>,
     salt: &[u8; HEADER_NONCE_BYTES],
-) -> ([u8; 12], ChaCha20Poly1305) {
+) -> (Secret<32>, [u8; BODY_NONCE_BYTES]) {
     let material: Secret<44> = expand(salt, message_key.expose(), b"bitchat/1 body");
     let (key, nonce) = material.expose().split_at(32);
-    let (mut key_array, mut nonce_array) = ([0; 32], [0; 12]);
+    let (mut key_array, mut nonce_array) = ([0; 32], [0; BODY_NONCE_BYTES]);
     key_array.copy_from_slice(key);
     nonce_array.copy_from_slice(nonce);
-    let cipher = ChaCha20Poly1305::new(Secret::take(&mut key_array).expose().into());
-    (nonce_array, cipher)
+    (Secret::take(&mut key_array), nonce_array)
 }
 
 /// Seals `plaintext`; the result is [`BODY_TAG_BYTES`] longer.
@@ -39,7 +41,10 @@ pub fn seal_body(
     associated: &[u8],
     plaintext: &[u8],
 ) -> Result<Vec<u8>, Error> {
-    let (nonce, cipher) = body_key(message_key, salt);
+    let (key, nonce) = body_key(message_key, salt);
+    #[cfg(any(test, feature = "ledger"))]
+    super::ledger::enter(&key, &nonce, associated, plaintext);
+    let cipher = ChaCha20Poly1305::new(key.expose().into());
     let payload = Payload { msg: plaintext, aad: associated };
     cipher.encrypt(&nonce.into(), payload).map_err(|_| Error::Bug("body too long"))
 }
@@ -55,7 +60,8 @@ pub fn open_body(
     associated: &[u8],
     sealed: &[u8],
 ) -> Result<Vec<u8>, Error> {
-    let (nonce, cipher) = body_key(message_key, salt);
+    let (key, nonce) = body_key(message_key, salt);
+    let cipher = ChaCha20Poly1305::new(key.expose().into());
     let payload = Payload { msg: sealed, aad: associated };
     cipher.decrypt(&nonce.into(), payload).map_err(|_| Error::Decrypt)
 }
@@ -71,6 +77,8 @@ pub fn seal_header(
     associated: &[u8],
     header: &[u8],
 ) -> Result<Vec<u8>, Error> {
+    #[cfg(any(test, feature = "ledger"))]
+    super::ledger::enter(key, nonce, associated, header);
     let payload = Payload { msg: header, aad: associated };
     let cipher = XChaCha20Poly1305::new(key.expose().into());
     cipher.encrypt(nonce.into(), payload).map_err(|_| Error::Bug("header too long"))

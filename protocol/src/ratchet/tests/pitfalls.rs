@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::crypto::{HEADER_NONCE_BYTES, seal_body, seal_header};
+use crate::crypto::{HEADER_NONCE_BYTES, Ledger, seal_body, seal_header};
 use crate::ratchet::header::{Header, SealedHeader};
 
 #[test]
@@ -138,6 +138,7 @@ fn a_message_reflected_to_its_sender_does_not_open() {
 fn a_snapshot_rollback_never_repeats_a_key_and_nonce() {
     let (mut alice, mut bob) = talking();
     let snapshot = alice.ratchet.to_record();
+    let ledger = Ledger::open();
     let mut headers = BTreeSet::new();
     let mut bodies = BTreeSet::new();
 
@@ -150,6 +151,7 @@ fn a_snapshot_rollback_never_repeats_a_key_and_nonce() {
     }
 
     assert_eq!((headers.len(), bodies.len()), (20, 20));
+    assert_eq!((ledger.seals(), ledger.repeats()), (40, 0));
     bob.open(&alice.seal("on it goes"), "on it goes");
 }
 
