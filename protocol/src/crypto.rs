@@ -4,6 +4,7 @@
 
 mod aead;
 mod dh;
+mod hmac;
 mod kdf;
 mod kem;
 #[cfg(any(test, feature = "ledger"))]
@@ -15,7 +16,7 @@ pub use aead::{
     BODY_TAG_BYTES, HEADER_NONCE_BYTES, open_body, open_header, seal_body, seal_header,
 };
 pub use dh::{DhPublic, DhSecret};
-pub use kdf::{Transcript, chain_skip, chain_step, digest, expand};
+pub use kdf::{ChainWalk, Transcript, chain_step, digest, expand};
 pub use kem::{
     ByteArray, Ciphertext, DecapsulationKey, EncapsulationKey, KemCiphertext, KemPublic, KemSecret,
     MlKem768, MlKem1024, ParameterSet,

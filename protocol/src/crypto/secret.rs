@@ -4,7 +4,7 @@ use std::fmt::{self, Debug, Formatter};
 
 use rand_core::CryptoRng;
 use subtle::ConstantTimeEq;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{ZeroizeOnDrop, optimization_barrier};
 
 /// `N` secret bytes. Boxed, so that a move does not leave a copy on the stack.
 pub struct Secret<const N: usize>(Box<[u8; N]>);
@@ -13,7 +13,7 @@ impl<const N: usize> Secret<N> {
     /// Takes `bytes` over; the caller's copy is zeroed.
     pub fn take(bytes: &mut [u8; N]) -> Self {
         let secret = Self(Box::new(*bytes));
-        bytes.zeroize();
+        wipe(bytes);
         secret
     }
 
@@ -47,9 +47,21 @@ impl<const N: usize> Secret<N> {
     }
 }
 
+/// Zeroes bytes at once instead of one after another; the barrier keeps the store.
+pub(super) fn wipe<const N: usize>(bytes: &mut [u8; N]) {
+    *bytes = [0; N];
+    optimization_barrier(bytes);
+}
+
+/// As [`wipe`], for the state of a hash.
+pub(super) fn wipe_words(words: &mut [u32; 8]) {
+    *words = [0; 8];
+    optimization_barrier(words);
+}
+
 impl<const N: usize> Drop for Secret<N> {
     fn drop(&mut self) {
-        self.0.zeroize();
+        wipe(&mut self.0);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use crate::crypto::{DhPublic, Secret, chain_skip, chain_step, expand};
+use crate::crypto::{ChainWalk, DhPublic, Secret, expand};
 
 use super::healing::Mix;
 use super::skipped::SkippedChange;
@@ -88,14 +88,13 @@ pub(super) struct Gap {
 /// before them are not derived. Gives the chain key of message `gap.to`.
 pub(super) fn skip(chain: &Secret<32>, gap: &Gap, kept: &mut Vec<SkippedChange>) -> Secret<32> {
     let first = gap.to.saturating_sub(gap.keep).max(gap.from);
-    let mut chain = chain.duplicate();
+    let mut walk = ChainWalk::new(chain);
     for _ in gap.from..first {
-        chain = chain_skip(&chain);
+        walk.skip();
     }
+    kept.reserve(usize::try_from(gap.to.saturating_sub(first)).unwrap_or(0));
     for number in first..gap.to {
-        let (next, key) = chain_step(&chain);
-        kept.push(SkippedChange::Keep { chain: gap.index, number, key });
-        chain = next;
+        kept.push(SkippedChange::Keep { chain: gap.index, number, key: walk.step() });
     }
-    chain
+    walk.end()
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 /// Lets `peer` be `messages` ahead in its sending chain, without the cost of sealing them.
 fn run_ahead(peer: &mut Peer, messages: u32) {
     let sending = peer.ratchet.sending.as_mut().expect("sends");
-    for _ in 0..messages {
-        sending.chain = crate::crypto::chain_skip(&sending.chain);
-    }
+    let mut walk = crate::crypto::ChainWalk::new(&sending.chain);
+    (0..messages).for_each(|_| walk.skip());
+    sending.chain = walk.end();
     sending.sent += messages;
 }
 
