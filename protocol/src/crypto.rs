@@ -7,8 +7,9 @@ mod dh;
 mod hmac;
 mod kdf;
 mod kem;
-#[cfg(any(test, feature = "ledger"))]
+#[cfg(any(test, feature = "test-hooks"))]
 mod ledger;
+mod provider;
 mod secret;
 mod sign;
 
@@ -21,7 +22,8 @@ pub use kem::{
     ByteArray, Ciphertext, DecapsulationKey, EncapsulationKey, KemCiphertext, KemPublic, KemSecret,
     MlKem768, MlKem1024, ParameterSet,
 };
-#[cfg(any(test, feature = "ledger"))]
+#[cfg(any(test, feature = "test-hooks"))]
 pub use ledger::Ledger;
+pub use provider::Provider;
 pub use secret::Secret;
 pub use sign::{Label, Signature, SigningSecret, verify};

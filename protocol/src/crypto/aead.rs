@@ -1,33 +1,47 @@
 //! ChaCha20-Poly1305 (RFC 8439) for bodies, XChaCha20-Poly1305 for headers; tags are never cut.
 
-use chacha20poly1305::aead::{Aead, KeyInit, Payload};
-use chacha20poly1305::{ChaCha20Poly1305, XChaCha20Poly1305};
+use chacha20::{R20, hchacha};
+use zeroize::Zeroize;
 
 use super::Secret;
 use super::kdf::expand;
+use super::provider::{self, NONCE_BYTES, TAG_BYTES};
 use crate::error::Error;
 
 /// Bytes that sealing adds to a body or header.
-pub const BODY_TAG_BYTES: usize = 16;
+pub const BODY_TAG_BYTES: usize = TAG_BYTES;
 
 /// Bytes of the random nonce in front of a sealed header.
 pub const HEADER_NONCE_BYTES: usize = 24;
-
-/// Bytes of the derived nonce of a body.
-const BODY_NONCE_BYTES: usize = 12;
 
 /// Key and nonce of one body. The message key is used once and the salt is random and travels in
 /// clear, so that a state restored from a snapshot still never repeats a (key, nonce) pair.
 fn body_key(
     message_key: &Secret<32>,
     salt: &[u8; HEADER_NONCE_BYTES],
-) -> (Secret<32>, [u8; BODY_NONCE_BYTES]) {
+) -> (Secret<32>, [u8; NONCE_BYTES]) {
     let material: Secret<44> = expand(salt, message_key.expose(), b"bitchat/1 body");
     let (key, nonce) = material.expose().split_at(32);
-    let (mut key_array, mut nonce_array) = ([0; 32], [0; BODY_NONCE_BYTES]);
+    let (mut key_array, mut nonce_array) = ([0; 32], [0; NONCE_BYTES]);
     key_array.copy_from_slice(key);
     nonce_array.copy_from_slice(nonce);
     (Secret::take(&mut key_array), nonce_array)
+}
+
+/// Key and nonce of ChaCha20-Poly1305 that XChaCha20-Poly1305 makes of its own (RFC draft
+/// `irtf-cfrg-xchacha`, section 2.3).
+fn header_key(
+    key: &Secret<32>,
+    nonce: &[u8; HEADER_NONCE_BYTES],
+) -> (Secret<32>, [u8; NONCE_BYTES]) {
+    let (mut input, mut inner) = ([0; 16], [0; NONCE_BYTES]);
+    let (first, last) = nonce.split_at(16);
+    input.copy_from_slice(first);
+    inner[4..].copy_from_slice(last);
+    let mut subkey = hchacha::<R20>(key.expose().into(), &input.into());
+    let mut bytes = subkey.0;
+    subkey.0.zeroize();
+    (Secret::take(&mut bytes), inner)
 }
 
 /// Seals `plaintext`; the result is [`BODY_TAG_BYTES`] longer.
@@ -42,11 +56,9 @@ pub fn seal_body(
     plaintext: &[u8],
 ) -> Result<Vec<u8>, Error> {
     let (key, nonce) = body_key(message_key, salt);
-    #[cfg(any(test, feature = "ledger"))]
+    #[cfg(any(test, feature = "test-hooks"))]
     super::ledger::enter(&key, &nonce, associated, plaintext);
-    let cipher = ChaCha20Poly1305::new(key.expose().into());
-    let payload = Payload { msg: plaintext, aad: associated };
-    cipher.encrypt(&nonce.into(), payload).map_err(|_| Error::Bug("body too long"))
+    provider::seal(key.expose(), &nonce, associated, plaintext).ok_or(Error::Bug("body too long"))
 }
 
 /// Opens what [`seal_body`] made.
@@ -61,9 +73,7 @@ pub fn open_body(
     sealed: &[u8],
 ) -> Result<Vec<u8>, Error> {
     let (key, nonce) = body_key(message_key, salt);
-    let cipher = ChaCha20Poly1305::new(key.expose().into());
-    let payload = Payload { msg: sealed, aad: associated };
-    cipher.decrypt(&nonce.into(), payload).map_err(|_| Error::Decrypt)
+    provider::open(key.expose(), &nonce, associated, sealed).ok_or(Error::Decrypt)
 }
 
 /// Seals a ratchet header under its random nonce; the result is [`BODY_TAG_BYTES`] longer.
@@ -77,11 +87,10 @@ pub fn seal_header(
     associated: &[u8],
     header: &[u8],
 ) -> Result<Vec<u8>, Error> {
-    #[cfg(any(test, feature = "ledger"))]
+    #[cfg(any(test, feature = "test-hooks"))]
     super::ledger::enter(key, nonce, associated, header);
-    let payload = Payload { msg: header, aad: associated };
-    let cipher = XChaCha20Poly1305::new(key.expose().into());
-    cipher.encrypt(nonce.into(), payload).map_err(|_| Error::Bug("header too long"))
+    let (key, nonce) = header_key(key, nonce);
+    provider::seal(key.expose(), &nonce, associated, header).ok_or(Error::Bug("header too long"))
 }
 
 /// Opens what [`seal_header`] made.
@@ -95,9 +104,8 @@ pub fn open_header(
     associated: &[u8],
     sealed: &[u8],
 ) -> Result<Vec<u8>, Error> {
-    let payload = Payload { msg: sealed, aad: associated };
-    let cipher = XChaCha20Poly1305::new(key.expose().into());
-    cipher.decrypt(nonce.into(), payload).map_err(|_| Error::Decrypt)
+    let (key, nonce) = header_key(key, nonce);
+    provider::open(key.expose(), &nonce, associated, sealed).ok_or(Error::Decrypt)
 }
 
 #[cfg(test)]

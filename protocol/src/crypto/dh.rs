@@ -1,11 +1,12 @@
 //! X25519 (RFC 7748) that refuses non-canonical and low-order points.
 
 use std::fmt::{self, Debug, Formatter};
+use std::sync::OnceLock;
 
 use rand_core::CryptoRng;
-use x25519_dalek::{PublicKey, StaticSecret};
 
 use super::Secret;
+use super::provider::{self, Prepared};
 use crate::error::{Error, Malformed};
 
 /// Somebody's X25519 public key: canonical, not known to be of low order.
@@ -15,7 +16,8 @@ pub struct DhPublic([u8; 32]);
 /// Our X25519 secret key.
 pub struct DhSecret {
     secret: Secret<32>,
-    public: DhPublic,
+    /// Made when it is first needed: a session that only opens messages of a chain never does.
+    prepared: OnceLock<Prepared>,
 }
 
 impl DhPublic {
@@ -52,15 +54,18 @@ impl DhSecret {
 
     /// The key pair of a stored secret.
     #[must_use]
-    pub fn from_secret(secret: Secret<32>) -> Self {
-        let public = PublicKey::from(&StaticSecret::from(*secret.expose()));
-        Self { public: DhPublic(public.to_bytes()), secret }
+    pub const fn from_secret(secret: Secret<32>) -> Self {
+        Self { secret, prepared: OnceLock::new() }
+    }
+
+    fn prepared(&self) -> &Prepared {
+        self.prepared.get_or_init(|| Prepared::new(self.secret.expose()))
     }
 
     /// The public half.
     #[must_use]
-    pub const fn public(&self) -> DhPublic {
-        self.public
+    pub fn public(&self) -> DhPublic {
+        DhPublic(*self.prepared().public())
     }
 
     /// The secret half, for a sealed record.
@@ -75,12 +80,8 @@ impl DhSecret {
     ///
     /// [`Error::NotAuthentic`] if the result is all zero: their point is of low order.
     pub fn agree(&self, theirs: &DhPublic) -> Result<Secret<32>, Error> {
-        let shared =
-            StaticSecret::from(*self.secret.expose()).diffie_hellman(&PublicKey::from(theirs.0));
-        if !shared.was_contributory() {
-            return Err(Error::NotAuthentic("low-order X25519 key"));
-        }
-        Ok(Secret::take(&mut shared.to_bytes()))
+        provider::agree(self.secret.expose(), || self.prepared(), &theirs.0)
+            .ok_or(Error::NotAuthentic("low-order X25519 key"))
     }
 }
 

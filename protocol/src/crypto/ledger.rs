@@ -1,6 +1,6 @@
 //! A ledger of what was sealed, for tests: the same key and nonce must never seal two texts.
 //!
-//! Compiled into tests and under the feature `ledger` only, which no shipped build turns on. A
+//! Compiled into tests and under the feature `test-hooks` only, which no shipped build turns on. A
 //! [`Ledger`] watches the thread that opened it until it is dropped; what other threads seal is not
 //! seen. It keeps hashes only, so it may be kept for millions of messages.
 
