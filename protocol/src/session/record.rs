@@ -17,8 +17,6 @@ impl Session {
     pub fn to_record(&self) -> Vec<u8> {
         let mut row = rest::Session {
             id: self.id.0.to_vec(),
-            account: self.peer.account.0.to_vec(),
-            device: self.peer.device.0.to_vec(),
             initiator: self.initiator,
             initial: self.initial.as_ref().map(Message::encode_to_vec).unwrap_or_default(),
             associated_data: self.associated.clone(),
@@ -44,10 +42,7 @@ impl Session {
             [] => None,
             bytes => Some(wire::Initial::decode(bytes).map_err(|_| Malformed(WHAT))?),
         };
-        let peer = Peer {
-            account: AccountId(exactly(&row.account, WHAT)?),
-            device: DeviceId(exactly(&row.device, WHAT)?),
-        };
+        let peer = peer(&row.associated_data, row.initiator).ok_or(Malformed(WHAT))?;
         let ratchet = row.ratchet.ok_or(Malformed(WHAT))?;
         Ok(Self {
             id: SessionId(exactly(&row.id, WHAT)?),
@@ -60,4 +55,17 @@ impl Session {
             used: UnixMillis(row.used_ms),
         })
     }
+}
+
+/// The other party, out of the associated data of the handshake (docs/SPEC.md, "Handshake"): suite,
+/// initiator, responder, transcript; a party is account, device, identity, 32 bytes each.
+fn peer(associated: &[u8], initiator: bool) -> Option<Peer> {
+    let (_suite, rest) = associated.split_first_chunk::<4>()?;
+    let (first, rest) = rest.split_first_chunk::<96>()?;
+    let (second, transcript) = rest.split_first_chunk::<96>()?;
+    let theirs = if initiator { second } else { first };
+    let (account, rest) = theirs.split_first_chunk::<32>()?;
+    let (device, _identity) = rest.split_first_chunk::<32>()?;
+    let whole = transcript.len() == 32;
+    whole.then_some(Peer { account: AccountId(*account), device: DeviceId(*device) })
 }
