@@ -1,6 +1,8 @@
 //! Whatever is written and read, in whatever order, the store agrees with a map.
 
 use bitchat_protocol::store::MemoryStore;
+use std::collections::BTreeMap;
+
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::sample::select;

@@ -1,0 +1,181 @@
+//! The file of the store's keys: two slots, overwritten in place.
+//!
+//! ```text
+//!   slot 0, 4 KiB: magic | sequence | nonce | sealed ring | zeros | SHA-256
+//!   slot 1, 4 KiB: the same
+//! ```
+//!
+//! A change writes one slot, syncs, writes the other, syncs. A cut between leaves one slot whole,
+//! so there is always an older or newer set of keys; when the call returns both slots hold the new
+//! one, so a key that was taken out is in neither. Nothing is renamed: a replaced file would stay
+//! in free blocks of the disk.
+//!
+//! # Invariants
+//!
+//! - A new key is used only after both slots have it: losing either slot then loses nothing.
+//! - What cannot be read is left as it is.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use bitchat_protocol::crypto::{HEADER_NONCE_BYTES, Secret, open_header, seal_header};
+use sha2::{Digest, Sha256};
+
+use super::keyring::{RING_BYTES, Ring, fill};
+use crate::home::disk;
+use crate::keystore::StoreKeys;
+
+/// Bytes of a slot: one page, which disks write whole more often than not.
+const SLOT_BYTES: usize = 4 * 1024;
+
+/// Begins each slot.
+const MAGIC: &[u8; 16] = b"bitchat keys 1\0\0";
+
+/// Bytes of a sealed ring.
+const SEALED_BYTES: usize = RING_BYTES + 16;
+
+const DIGEST_BYTES: usize = 32;
+
+/// An open key file.
+pub(super) struct KeyFile {
+    file: File,
+    seal: Secret<32>,
+    sequence: u64,
+    /// One slot is older than the other, damaged, or under another key.
+    uneven: bool,
+}
+
+/// Why a key file gives no keys.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// There is none.
+    Missing,
+    /// It is no key file, or both slots are damaged.
+    Damaged(&'static str),
+    /// It is whole, and sealed under another key.
+    WrongKey,
+    /// The disk refused.
+    Io(io::Error),
+}
+
+/// What one slot holds.
+enum Slot {
+    Whole(u64, Ring),
+    Foreign,
+    Damaged,
+}
+
+/// Where the key file of the store in `dir` is.
+pub(super) fn path(dir: &Path) -> PathBuf {
+    dir.join("keys")
+}
+
+impl KeyFile {
+    /// Makes the key file of a new store in `dir`, durable when this returns.
+    pub(super) fn create(dir: &Path, keys: &StoreKeys, ring: &Ring) -> io::Result<()> {
+        let slot = slot(&keys.file, 1, ring)?;
+        disk::create_private(&path(dir), &[slot.clone(), slot].concat())
+    }
+
+    /// Opens the key file of the store in `dir`; writes nothing.
+    pub(super) fn open(dir: &Path, keys: &StoreKeys) -> Result<(Self, Ring), Fault> {
+        let file = OpenOptions::new().read(true).write(true).open(path(dir));
+        let file = file.map_err(|error| match error.kind() {
+            ErrorKind::NotFound => Fault::Missing,
+            _ => Fault::Io(error),
+        })?;
+        if file.metadata().map_err(Fault::Io)?.len() != 2 * bytes_of(1) {
+            return Err(Fault::Damaged("has a wrong length"));
+        }
+        let slots = [0, 1].map(|number| read_slot(&file, &keys.file, number));
+        let [first, second] = slots;
+        let (sequence, ring, uneven) = match (first.map_err(Fault::Io)?, second.map_err(Fault::Io)?)
+        {
+            (Slot::Whole(one, ring), Slot::Whole(two, _)) if one >= two => (one, ring, one != two),
+            (Slot::Whole(..), Slot::Whole(sequence, ring))
+            | (Slot::Foreign | Slot::Damaged, Slot::Whole(sequence, ring))
+            | (Slot::Whole(sequence, ring), Slot::Foreign | Slot::Damaged) => {
+                (sequence, ring, true)
+            }
+            (Slot::Foreign, Slot::Foreign | Slot::Damaged) | (Slot::Damaged, Slot::Foreign) => {
+                return Err(Fault::WrongKey);
+            }
+            (Slot::Damaged, Slot::Damaged) => return Err(Fault::Damaged("is damaged")),
+        };
+        Ok((Self { file, seal: keys.file.duplicate(), sequence, uneven }, ring))
+    }
+
+    /// Completes a change that was interrupted: both slots hold `ring` then.
+    pub(super) fn settle(&mut self, ring: &Ring) -> io::Result<()> {
+        if self.uneven { self.write(ring) } else { Ok(()) }
+    }
+
+    /// Replaces the keys, durable in both slots when this returns. After an error either set may be
+    /// in either slot; a later write is whole again.
+    pub(super) fn write(&mut self, ring: &Ring) -> io::Result<()> {
+        self.sequence = self.sequence.saturating_add(1);
+        self.uneven = true;
+        // Alternately, so that a slot on a bad sector does not always go first.
+        let first = self.sequence % 2;
+        for number in [first, 1 - first] {
+            self.write_slot(number, &self.seal, ring)?;
+        }
+        self.uneven = false;
+        Ok(())
+    }
+
+    /// Puts `ring` into one slot under the key of `keys`, the other stays under ours: either key
+    /// opens the file until its next settling.
+    pub(super) fn lend(&mut self, keys: &StoreKeys, ring: &Ring) -> io::Result<()> {
+        self.settle(ring)?;
+        self.uneven = true;
+        self.write_slot(0, &keys.file, ring)
+    }
+
+    fn write_slot(&self, number: u64, seal: &Secret<32>, ring: &Ring) -> io::Result<()> {
+        self.file.write_all_at(&slot(seal, self.sequence, ring)?, bytes_of(number))?;
+        self.file.sync_data()
+    }
+}
+
+/// Bytes of so many slots.
+const fn bytes_of(slots: u64) -> u64 {
+    slots * SLOT_BYTES as u64
+}
+
+fn read_slot(file: &File, seal: &Secret<32>, number: u64) -> io::Result<Slot> {
+    let mut bytes = vec![0; SLOT_BYTES];
+    file.read_exact_at(&mut bytes, bytes_of(number))?;
+    Ok(parse(&bytes, seal).unwrap_or(Slot::Damaged))
+}
+
+/// `None` if the slot is damaged.
+fn parse(bytes: &[u8], seal: &Secret<32>) -> Option<Slot> {
+    let (text, digest) = bytes.split_last_chunk::<DIGEST_BYTES>()?;
+    if digest.as_slice() != Sha256::digest(text).as_slice() {
+        return None;
+    }
+    let (head, rest) = text.split_first_chunk::<{ MAGIC.len() + 8 }>()?;
+    let sequence = u64::from_be_bytes(*head.strip_prefix(MAGIC)?.first_chunk()?);
+    let (nonce, rest) = rest.split_first_chunk::<HEADER_NONCE_BYTES>()?;
+    let sealed = rest.first_chunk::<SEALED_BYTES>()?;
+    let Ok(opened) = open_header(seal, nonce, head, sealed).map(zeroize::Zeroizing::new) else {
+        return Some(Slot::Foreign);
+    };
+    Ring::decode(&opened).map(|ring| Slot::Whole(sequence, ring))
+}
+
+fn slot(seal: &Secret<32>, sequence: u64, ring: &Ring) -> io::Result<Vec<u8>> {
+    let mut nonce = [0; HEADER_NONCE_BYTES];
+    fill(&mut nonce).map_err(io::Error::other)?;
+    let head = [MAGIC.as_slice(), &sequence.to_be_bytes()].concat();
+    let sealed = seal_header(seal, &nonce, &head, &ring.encode());
+    let sealed = sealed.map_err(|_| io::Error::other("the keys cannot be sealed"))?;
+    let mut bytes = [&head, &nonce[..], &sealed].concat();
+    bytes.resize(SLOT_BYTES - DIGEST_BYTES, 0);
+    let digest = Sha256::digest(&bytes);
+    bytes.extend_from_slice(&digest);
+    Ok(bytes)
+}
