@@ -82,9 +82,8 @@ impl KeyFile {
     /// Opens the key file of the store in `dir`; writes nothing.
     pub(super) fn open(dir: &Path, keys: &StoreKeys) -> Result<(Self, Ring), Fault> {
         let file = OpenOptions::new().read(true).write(true).open(path(dir));
-        let file = file.map_err(|error| match error.kind() {
-            ErrorKind::NotFound => Fault::Missing,
-            _ => Fault::Io(error),
+        let file = file.map_err(|error| {
+            if error.kind() == ErrorKind::NotFound { Fault::Missing } else { Fault::Io(error) }
         })?;
         if file.metadata().map_err(Fault::Io)?.len() != 2 * bytes_of(1) {
             return Err(Fault::Damaged("has a wrong length"));
@@ -134,6 +133,12 @@ impl KeyFile {
         self.write_slot(0, &keys.file, ring)
     }
 
+    /// Another handle instead of the present one.
+    #[cfg(test)]
+    pub(super) fn exchange(&mut self, file: File) -> File {
+        std::mem::replace(&mut self.file, file)
+    }
+
     fn write_slot(&self, number: u64, seal: &Secret<32>, ring: &Ring) -> io::Result<()> {
         self.file.write_all_at(&slot(seal, self.sequence, ring)?, bytes_of(number))?;
         self.file.sync_data()
@@ -178,4 +183,132 @@ fn slot(seal: &Secret<32>, sequence: u64, ring: &Ring) -> io::Result<Vec<u8>> {
     let digest = Sha256::digest(&bytes);
     bytes.extend_from_slice(&digest);
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use bitchat_protocol::time::UnixMillis;
+
+    use super::super::keyring::Chain;
+    use super::*;
+
+    const SLOT: usize = SLOT_BYTES;
+
+    fn keys(byte: u8) -> StoreKeys {
+        StoreKeys::derive(&Secret::take(&mut [byte; 32]))
+    }
+
+    fn new() -> (tempfile::TempDir, Ring) {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let ring = Ring::random(UnixMillis(1)).expect("randomness");
+        KeyFile::create(dir.path(), &keys(1), &ring).expect("creates");
+        (dir, ring)
+    }
+
+    fn open(dir: &Path) -> (KeyFile, Ring) {
+        KeyFile::open(dir, &keys(1)).expect("opens")
+    }
+
+    /// What each slot holds, read by itself.
+    fn slots(dir: &Path) -> [Option<Ring>; 2] {
+        let bytes = fs::read(path(dir)).expect("reads");
+        [&bytes[..SLOT], &bytes[SLOT..]].map(|slot| match parse(slot, &keys(1).file) {
+            Some(Slot::Whole(_, ring)) => Some(ring),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn a_key_that_was_taken_out_is_in_neither_slot() {
+        let (dir, one) = new();
+        let two = one.with_new(Chain::Hour, UnixMillis(2)).expect("randomness");
+        let three = two.without_retiring(Chain::Hour);
+        let (mut file, _) = open(dir.path());
+        let inode = |dir: &Path| {
+            std::os::unix::fs::MetadataExt::ino(&path(dir).metadata().expect("exists"))
+        };
+        let before = inode(dir.path());
+
+        file.write(&two).expect("writes");
+        let both = slots(dir.path()).map(|ring| ring.expect("whole").key(Chain::Hour, 1).is_some());
+        file.write(&three).expect("writes");
+        let none = slots(dir.path()).map(|ring| ring.expect("whole").key(Chain::Hour, 1).is_some());
+
+        assert_eq!((both, none), ([true; 2], [false; 2]));
+        assert_eq!(inode(dir.path()), before, "a new file would leave the old one's blocks");
+    }
+
+    #[test]
+    fn a_write_that_stops_anywhere_leaves_the_old_or_the_new_keys_and_is_completed() {
+        let (dir, one) = new();
+        let old = fs::read(path(dir.path())).expect("reads");
+        let two = one.with_new(Chain::Hour, UnixMillis(2)).expect("randomness");
+        open(dir.path()).0.write(&two).expect("writes");
+        let new = fs::read(path(dir.path())).expect("reads");
+        // Sequence 2: slot 0 goes first. `done` bytes of the whole are written.
+        for done in (0..=2 * SLOT).step_by(61).chain([SLOT, 2 * SLOT]) {
+            fs::write(path(dir.path()), [&new[..done], &old[done..]].concat()).expect("writes");
+
+            let (mut file, ring) = open(dir.path());
+            file.settle(&ring).expect("settles");
+
+            let expected = if done < SLOT { &one } else { &two };
+            assert_eq!(ring.encode(), expected.encode(), "{done}");
+            for slot in slots(dir.path()) {
+                assert_eq!(slot.expect("whole").encode(), ring.encode(), "{done}");
+            }
+        }
+    }
+
+    #[test]
+    fn either_slot_may_be_lost_and_two_lost_ones_are_told() {
+        for lost in [0..SLOT, SLOT..2 * SLOT, 0..2 * SLOT] {
+            let (dir, ring) = new();
+            let mut bytes = fs::read(path(dir.path())).expect("reads");
+            bytes[lost.clone()].fill(0xAA);
+            fs::write(path(dir.path()), &bytes).expect("writes");
+
+            let opened = KeyFile::open(dir.path(), &keys(1));
+
+            match opened {
+                Ok((_, found)) if lost.len() == SLOT => assert_eq!(found.encode(), ring.encode()),
+                Err(Fault::Damaged("is damaged")) => assert_eq!(lost.len(), 2 * SLOT),
+                other => panic!("{lost:?}: {:?}", other.err()),
+            }
+            assert_eq!(fs::read(path(dir.path())).expect("reads"), bytes, "opening writes nothing");
+        }
+    }
+
+    #[test]
+    fn another_key_and_no_file_and_a_cut_file_are_told_apart() {
+        let (dir, _) = new();
+        let fault = |dir: &Path, byte| KeyFile::open(dir, &keys(byte)).err().expect("a fault");
+
+        assert!(matches!(fault(dir.path(), 2), Fault::WrongKey));
+        let bytes = fs::read(path(dir.path())).expect("reads");
+        fs::write(path(dir.path()), &bytes[..SLOT]).expect("writes");
+        assert!(matches!(fault(dir.path(), 1), Fault::Damaged("has a wrong length")));
+        fs::remove_file(path(dir.path())).expect("removes");
+        assert!(matches!(fault(dir.path(), 1), Fault::Missing));
+    }
+
+    #[test]
+    fn a_lent_file_opens_with_either_key_and_settles_to_the_one_that_opened_it() {
+        for (kept, gone) in [(1, 2), (2, 1)] {
+            let (dir, ring) = new();
+            open(dir.path()).0.lend(&keys(2), &ring).expect("lends");
+
+            for key in [gone, kept] {
+                let (_, found) = KeyFile::open(dir.path(), &keys(key)).expect("opens");
+                assert_eq!(found.encode(), ring.encode());
+            }
+            let (mut file, ring) = KeyFile::open(dir.path(), &keys(kept)).expect("opens");
+            file.settle(&ring).expect("settles");
+
+            let old = KeyFile::open(dir.path(), &keys(gone));
+            assert!(matches!(old, Err(Fault::WrongKey)), "{gone} still opens it");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! The store as a whole, on a real directory.
 
+mod erasure;
 mod model;
 
 use std::fs;
