@@ -201,23 +201,23 @@ impl Inner {
         Ok(())
     }
 
-    /// Moves a portion of rows; after the last takes the old key out.
+    /// Moves a portion of rows; when none is left, takes the old key out.
     fn go_on(&self, chain: Chain, writer: &mut Writer) -> Result<(), StoreError> {
-        self.with_room()?;
         let from = writer.progress.state(chain).from.clone();
+        if Layout::chained(chain, &from).is_none() {
+            let next = self.ring().without_retiring(chain);
+            writer.keys.write(&next).map_err(|error| io_error(&error))?;
+            self.set_ring(next);
+            writer.progress.finished(chain);
+            return Ok(());
+        }
+        self.with_room()?;
         let (batch, moved, from) = self.portion(&self.ring(), chain, from)?;
         if moved > 0 {
             self.write(batch).inspect_err(|_| self.set_health(Health::Broken))?;
         }
         writer.progress.moved += moved;
-        let finished = Layout::chained(chain, &from).is_none();
         writer.progress.state(chain).from = from;
-        if finished {
-            let next = self.ring().without_retiring(chain);
-            writer.keys.write(&next).map_err(|error| io_error(&error))?;
-            self.set_ring(next);
-            writer.progress.finished(chain);
-        }
         Ok(())
     }
 

@@ -1,4 +1,6 @@
-//! What was overwritten or deleted cannot be read any more, and nothing else is lost.
+//! Keys turn when they should, whatever stops them, and nothing is lost.
+
+mod loot;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,7 +12,7 @@ use bitchat_protocol::time::UnixMillis;
 use super::*;
 use crate::store::inner::Inner;
 use crate::store::keyfile::KeyFile;
-use crate::store::keyring::{Chain, Class, Ring};
+use crate::store::keyring::{Chain, Ring};
 
 const MINUTE: u64 = 60_000;
 
@@ -70,6 +72,16 @@ fn copy_of(dir: &Path, to: &Path) -> PathBuf {
     to.to_owned()
 }
 
+/// Bytes of a value in the tests.
+const LENGTH: usize = 100;
+
+/// A value that names itself.
+fn value(name: &str) -> Vec<u8> {
+    let mut value = name.as_bytes().to_vec();
+    value.resize(LENGTH, b'.');
+    value
+}
+
 /// All bytes of all files in `dir` and below.
 fn bytes_in(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
@@ -84,175 +96,55 @@ fn bytes_in(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     found
 }
 
-/// Everything that a thief gets from the bytes of `dir` with the keys of `ring`: at each place that
-/// looks like the head of a value of `LENGTH` bytes, each key is tried for each of `rows`, and each
-/// conversation key found opens further ones.
-fn loot(dir: &Path, ring: &Ring, rows: &[Key]) -> Vec<Vec<u8>> {
-    let layout = Layout::new(&ring.scopes);
-    let mut secrets: Vec<(Chain, u32, Secret<32>)> = Vec::new();
-    for chain in Chain::ALL {
-        for number in 0..20 {
-            secrets.extend(ring.key(chain, number).map(|key| (chain, number, key.duplicate())));
-        }
-    }
-    let files = bytes_in(dir);
-    let sealed_at = |row: &[u8], number: u32, secret: &Secret<32>, length: usize| {
-        let start = [&[1], &number.to_be_bytes()[..], &[0, 0]].concat();
-        let mut found = Vec::new();
-        for bytes in files.values() {
-            for at in 0..bytes.len().saturating_sub(31 + length + 16) {
-                if bytes[at..].starts_with(&start)
-                    && let Ok(head) = Head::parse(&bytes[at..at + 31 + length + 16])
-                {
-                    let none = |_| Err::<[u8; 0], _>(StoreError::Corrupt("pieces"));
-                    found.extend(Layout::open(secret, row, &head, none).ok());
-                }
-            }
-        }
-        found
-    };
-    let mut found = Vec::new();
-    for key in rows {
-        let row = layout.key(key).expect("a key");
-        for (chain, number, secret) in &secrets {
-            match Class::of(key.table as u8) {
-                Class::Chain(of) if of == *chain => {
-                    found.extend(sealed_at(&row, *number, secret, LENGTH));
-                }
-                Class::Conversation if *chain == Chain::Hour => {
-                    let key_row = Layout::conversation_key(&row, 0);
-                    for opened in sealed_at(&key_row, *number, secret, 32) {
-                        let secret = Secret::from_slice(&opened).expect("32 bytes");
-                        found.extend(sealed_at(&row, 0, &secret, LENGTH));
-                    }
-                }
-                Class::Chain(_) | Class::Conversation => {}
-            }
-        }
-    }
-    found
-}
-
-/// Bytes of a value in the tests with [`loot`].
-const LENGTH: usize = 100;
-
-/// A value that names itself.
-fn value(name: &str) -> Vec<u8> {
-    let mut value = name.as_bytes().to_vec();
-    value.resize(LENGTH, b'.');
-    value
-}
-
-/// One row of each kind that must be forgotten.
-fn secrets_of(name: &str) -> Vec<(Key, Option<Vec<u8>>)> {
-    let row = |key, what: &str| (key, Some(value(&format!("{name} {what}"))));
-    vec![
-        row(Key::of(Table::Meta, b"prekeys"), "prekeys"),
-        row(Key::numbered(Table::Session, b"device", 0), "session"),
-        row(Key::numbered(Table::SkippedKey, b"session", 3), "skipped key"),
-        row(Key::numbered(Table::Outbox, b"alice", 1), "outbox"),
-        row(Key::of(Table::Contact, b"alice"), "contact"),
-        row(Key::of(Table::Delivery, b"message"), "delivery"),
-        row(message(b"alice", 1), "message"),
-        row(Key::numbered(Table::Held, b"alice", 2), "held"),
-    ]
-}
-
-#[test]
-fn what_was_overwritten_or_deleted_cannot_be_opened_once_its_keys_are_gone() {
-    let (parent, dir) = parent();
-    let clock = Clock::new();
-    let store = clock.open(&dir);
-    let rows: Vec<Key> = secrets_of("").into_iter().map(|(key, _)| key).collect();
-    commit(&store, secrets_of("first"));
-    commit(&store, secrets_of("second"));
-    let before = copy_of(&dir, &parent.path().join("before"));
-    let stolen = ring(&before);
-    commit(&store, rows.iter().map(|key| (key.clone(), None)));
-    commit(&store, [(message(b"bob", 1), Some(value("alive"))), put(9, value("alive too"))]);
-    clock.forward(51);
-    erase(&store);
-    clock.forward(51);
-    erase(&store);
-    drop(store);
-    let left = ring(&dir);
-
-    // What the thief would have got with the keys of that time: each secret, in both directories.
-    for dir in [&before, &dir] {
-        let found = loot(dir, &stolen, &rows);
-        for (_, secret) in [secrets_of("first"), secrets_of("second")].concat() {
-            let secret = secret.expect("a value");
-            let name = String::from_utf8_lossy(&secret).into_owned();
-            assert!(found.contains(&secret), "the search does not find {name} in {dir:?}");
-        }
-        // And with those that are left: nothing of it.
-        assert_eq!(loot(dir, &left, &rows), Vec::<Vec<u8>>::new(), "{dir:?}");
-    }
-    let alive = loot(&dir, &left, &[message(b"bob", 1), put(9, Vec::new()).0]);
-    assert!(alive.contains(&value("alive")) && alive.contains(&value("alive too")));
-    nothing_of(&stolen, &before, &dir);
-}
-
-/// No old key lies in `dir`, neither in clear nor as it was sealed in `before`.
-fn nothing_of(stolen: &Ring, before: &Path, dir: &Path) {
-    let slots = fs::read(before.join("keys")).expect("reads");
-    let mut needles: Vec<Vec<u8>> = slots
-        .chunks(32)
-        .filter(|chunk| chunk.iter().any(|byte| *byte != 0) && !chunk.starts_with(b"bitchat keys"))
-        .map(<[u8]>::to_vec)
-        .collect();
-    assert!(needles.len() > 10);
-    for chain in Chain::ALL {
-        needles.push(stolen.chain(chain).current.key.expose().to_vec());
-    }
-    for (path, bytes) in bytes_in(dir) {
-        for needle in &needles {
-            let found = bytes.windows(needle.len()).any(|window| window == needle);
-            assert!(!found, "an old key lies in {}", path.display());
-        }
-    }
-}
-
 #[test]
 fn a_stop_after_any_step_leaves_every_row_readable_and_the_next_start_goes_on() {
+    let (parent, first) = parent();
+    let clock = Clock::new();
+    let large = |number| put(number, vec![7; if number % 10 == 0 { 50_000 } else { 50 }]);
+    let rows: Vec<_> = (0..100)
+        .map(large)
+        .chain((0..5).map(|index| (message(b"alice", index), Some(value("text")))))
+        .chain([(Key::of(Table::Seen, b"id"), Some(value("seen")))])
+        .collect();
+    commit(&clock.open(&first), rows.clone());
+    let all = |store: &SledStore, steps| {
+        for (key, value) in &rows {
+            assert_eq!(store.get(key).expect("reads"), *value, "after {steps} steps: {key:?}");
+        }
+        let found = store.fsck().expect("reads");
+        assert_eq!((found.rows, found.corrupt, found.orphans), (106, 0, 0), "{steps} steps");
+    };
     for steps in 0.. {
-        let (_parent, dir) = parent();
-        let clock = Clock::new();
+        let dir = copy_of(&first, &parent.path().join(steps.to_string()));
         let store = clock.open(&dir);
-        let rows: Vec<_> = (0..200)
-            .map(|number| put(number, vec![7; 50 + usize::try_from(number).unwrap_or(0) * 50]))
-            .chain((0..5).map(|index| (message(b"alice", index), Some(value("text")))))
-            .chain([(Key::of(Table::Seen, b"id"), Some(value("seen")))])
-            .collect();
-        commit(&store, rows.clone());
         store.want_erasure();
-
         let mut done = false;
         for _ in 0..steps {
             done = store.erase_step().expect("a step") == Step::Idle;
         }
         drop(store);
-        let store = clock.open(&dir);
 
-        let all = |store: &SledStore| {
-            for (key, value) in &rows {
-                assert_eq!(store.get(key).expect("reads"), *value, "after {steps} steps: {key:?}");
-            }
-            let found = store.fsck().expect("reads");
-            assert_eq!((found.rows, found.corrupt, found.orphans), (206, 0, 0), "{steps} steps");
-        };
-        all(&store);
+        let store = clock.open(&dir);
+        all(&store, steps);
         store.want_erasure();
         erase(&store);
-        all(&store);
+        all(&store, steps);
         drop(store);
+
         let ring = ring(&dir);
         assert!(Chain::ALL.iter().all(|chain| ring.chain(*chain).retiring.is_none()));
         if done {
-            assert!(steps > 8, "the turn had {steps} steps, so the test tried little");
+            assert!(steps > 8, "the turns had {steps} steps, so the test tried little");
             return;
         }
     }
+}
+
+/// All files of a store but its key file.
+fn others(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let below = |path: PathBuf| path.strip_prefix(dir).expect("below").to_owned();
+    let files = bytes_in(dir).into_iter().map(|(path, bytes)| (below(path), bytes));
+    files.filter(|(path, _)| path != Path::new("keys")).collect()
 }
 
 #[test]
@@ -287,15 +179,7 @@ fn a_lost_damaged_or_exchanged_key_file_is_told_and_changes_nothing() {
         assert_eq!((file, fault), (dir.join("keys"), expected));
         assert_eq!(fs::read(dir.join("keys")).ok(), keys_bytes, "{expected}: the file was changed");
         if expected != "belongs to another store" {
-            // Without keys not even sled is started.
-            let name = |dir: &Path| {
-                bytes_in(dir)
-                    .into_iter()
-                    .filter(|(path, _)| !path.ends_with("keys"))
-                    .map(|(path, bytes)| (path.strip_prefix(dir).expect("below").to_owned(), bytes))
-                    .collect::<Vec<_>>()
-            };
-            assert_eq!(name(&dir), name(&sound), "{expected}");
+            assert_eq!(others(&dir), others(&sound), "{expected}: not even sled is started");
         }
     }
     fs::write(dir.join("keys"), good).expect("writes");
@@ -463,7 +347,7 @@ fn a_key_file_that_takes_no_write_is_told_and_the_store_goes_on() {
     let store = clock.open(&dir);
     commit(&store, [put(1, vec![1])]);
     let whole = fs::read(dir.join("keys")).expect("reads");
-    let read_only = std::fs::File::open(dir.join("keys")).expect("opens");
+    let read_only = fs::File::open(dir.join("keys")).expect("opens");
     let sound = store.inner.writer().keys.exchange(read_only);
     store.want_erasure();
 
@@ -493,7 +377,7 @@ fn a_store_goes_from_one_data_key_to_another_without_touching_a_row() {
     drop(store);
 
     let refused = SledStore::hand_over(&dir, &keys(1), &keys(2), || {
-        Err(std::io::Error::other("the key store does not take it"))
+        Err(io::Error::other("the key store does not take it"))
     });
     assert!(refused.is_err());
     assert_eq!(get(&clock.open(&dir), 1), Some(vec![1]), "the old one still opens it");

@@ -52,7 +52,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (key(), proptest::option::of(select(ORDERS)), 0usize..6)
             .prop_map(|(key, before, limit)| Step::ScanBack(key, before.map(<[u8]>::to_vec), limit)),
         2 => (select(TABLES), 1usize..7).prop_map(|(table, limit)| Step::Walk(table, limit)),
-        2 => (0usize..6).prop_map(Step::Erase),
+        1 => (0usize..6).prop_map(Step::Erase),
         1 => Just(Step::Reopen),
     ]
 }
