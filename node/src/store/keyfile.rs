@@ -16,15 +16,14 @@
 //! - What cannot be read is left as it is.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind};
-use std::os::unix::fs::FileExt;
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use bitchat_protocol::crypto::{HEADER_NONCE_BYTES, Secret, open_header, seal_header};
 use sha2::{Digest, Sha256};
 
 use super::keyring::{RING_BYTES, Ring, fill};
-use crate::home::disk;
 use crate::keystore::StoreKeys;
 
 /// Bytes of a slot: one page, which disks write whole more often than not.
@@ -73,10 +72,12 @@ pub(super) fn path(dir: &Path) -> PathBuf {
 }
 
 impl KeyFile {
-    /// Makes the key file of a new store in `dir`, durable when this returns.
+    /// Makes the key file of a new store in `dir`, which nobody knows of yet.
     pub(super) fn create(dir: &Path, keys: &StoreKeys, ring: &Ring) -> io::Result<()> {
         let slot = slot(&keys.file, 1, ring)?;
-        disk::create_private(&path(dir), &[slot.clone(), slot].concat())
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path(dir))?;
+        file.write_all(&[slot.clone(), slot].concat())?;
+        file.sync_all()
     }
 
     /// Opens the key file of the store in `dir`; writes nothing.
