@@ -16,7 +16,7 @@ mod workload;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -32,7 +32,7 @@ use log::{Event, Record};
 const BATCHES: u64 = 600;
 
 /// Cuts of each model.
-const POINTS: usize = 40;
+const POINTS: usize = 32;
 
 /// The writer's run.
 struct Run {
@@ -186,6 +186,34 @@ fn every_acknowledged_batch_survives_a_power_cut_and_none_is_half_there() {
         let faults = faults(&run, model);
         println!("{model:?}: {} of {POINTS} points survive", POINTS - faults.len());
         assert!(faults.is_empty(), "{} faults, first: {}", faults.len(), faults[0]);
+    }
+}
+
+/// kill -9 instead of a power cut: the kernel keeps what was written, the process leaves whatever
+/// step it was in. Its keys turn every 15 commits.
+#[test]
+fn a_writer_that_is_killed_while_its_keys_turn_leaves_a_whole_store() {
+    let mut chance = Chance::seeded(7);
+    for round in 0..4 {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let data = dir.path().join("data");
+        let mut writer = Command::new(env!("CARGO_BIN_EXE_power-cut-writer"));
+        writer.arg(&data).args(["1000000", "1000000"]).stdout(Stdio::piped());
+        let mut child = writer.spawn().expect("the writer runs");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let until = 40 + chance.below(150);
+        let mut last = 0;
+        while last < until {
+            last = lines.next().expect("it goes on").expect("a line").parse().expect("a number");
+        }
+        std::thread::sleep(Duration::from_micros(chance.below(20_000) as u64));
+        child.kill().expect("kill -9");
+        child.wait().expect("it ends");
+        // What it said before the kill counts too.
+        let said = lines.map_while(Result::ok).filter_map(|line| line.parse().ok()).max();
+        let last = said.unwrap_or(last);
+
+        assert_eq!(fault(&data, last as u64), None, "round {round}, killed after {last}");
     }
 }
 

@@ -75,7 +75,8 @@ impl KeyFile {
     /// Makes the key file of a new store in `dir`, which nobody knows of yet.
     pub(super) fn create(dir: &Path, keys: &StoreKeys, ring: &Ring) -> io::Result<()> {
         let slot = slot(&keys.file, 1, ring)?;
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path(dir))?;
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(path(dir))?;
         file.write_all(&[slot.clone(), slot].concat())?;
         file.sync_all()
     }
