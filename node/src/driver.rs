@@ -333,7 +333,7 @@ const fn writes(command: &Command) -> bool {
         | Command::AddContact { .. }
         | Command::Rename { .. }
         | Command::Verify { .. }
-        | Command::Remove(_)
+        | Command::Remove { .. }
         | Command::Send { .. }
         | Command::Acknowledge { .. } => true,
     }

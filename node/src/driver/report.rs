@@ -130,8 +130,9 @@ fn overdue(failure: Option<&str>) -> Warning {
     Warning {
         code: WarningCode::ErasureOverdue,
         message: format!("what was deleted more than an hour ago is not erased yet: {why}"),
-        hint: "see that the disk takes writes to `data/keys` in the home; the node goes on by itself"
-            .to_owned(),
+        hint:
+            "see that the disk takes writes to `data/keys` in the home; the node goes on by itself"
+                .to_owned(),
     }
 }
 
