@@ -43,7 +43,28 @@ fn main() -> Result<(), Box<dyn Error>> {
         print(&format!("{merged} batch(es) a flush"), merged, times);
     }
     drop(store);
-    erasure(dir.path())
+    erasure(dir.path())?;
+    history(dir.path())
+}
+
+/// Deletes a conversation of so many messages in one batch, as the engine does.
+fn history(dir: &Path) -> Result<(), Box<dyn Error>> {
+    let keys = StoreKeys::derive(&Secret::take(&mut [1; 32]));
+    let store = SledStore::open(&dir.join("history"), keys)?;
+    let rows = |first, last, value: Option<Vec<u8>>| {
+        let pair = move |index| {
+            let message = Key::numbered(Table::Message, b"bob", index);
+            [message, Key::numbered(Table::Inbox, b"", index)].map(|key| (key, value.clone()))
+        };
+        Batch { id: BatchId(first), writes: Arc::new((first..last).flat_map(pair).collect()) }
+    };
+    for first in (0..MOVED).step_by(1_000) {
+        drop(store.commit(&[rows(first, first + 1_000, Some(vec![1; 100]))])?);
+    }
+    let started = Instant::now();
+    drop(store.commit(&[rows(0, MOVED, None)])?);
+    println!("{MOVED} messages deleted in {:.0} ms", started.elapsed().as_secs_f64() * 1e3);
+    Ok(())
 }
 
 /// Moves rows to a new key: at once, then a step at a time while others commit.

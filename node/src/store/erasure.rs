@@ -196,7 +196,7 @@ impl Inner {
             batch.remove(ERASE);
         }
         self.set_ring(next);
-        self.write(batch).inspect_err(|_| self.set_health(Health::Broken))?;
+        self.write_or_close(batch)?;
         writer.progress.begun(chain, now);
         Ok(())
     }
@@ -214,7 +214,7 @@ impl Inner {
         self.with_room()?;
         let (batch, moved, from) = self.portion(&self.ring(), chain, from)?;
         if moved > 0 {
-            self.write(batch).inspect_err(|_| self.set_health(Health::Broken))?;
+            self.write_or_close(batch)?;
         }
         writer.progress.moved += moved;
         writer.progress.state(chain).from = from;
@@ -258,6 +258,10 @@ impl Inner {
             }
         }
         Ok((batch, u64::try_from(moved).unwrap_or(u64::MAX), from))
+    }
+
+    fn write_or_close(&self, batch: sled::Batch) -> Result<(), StoreError> {
+        unpanicked(|| self.write(batch)).inspect_err(|_| self.set_health(Health::Broken))
     }
 
     fn with_room(&self) -> Result<(), StoreError> {
