@@ -108,10 +108,10 @@ fn key_writes(records: &[Record]) -> Vec<usize> {
     let mut files = BTreeSet::new();
     let mut writes = Vec::new();
     for (at, record) in records.iter().enumerate() {
-        match &record.event {
-            Event::Path(path) if path.ends_with("/data/keys") => drop(files.insert(record.file)),
-            Event::Write(..) if files.contains(&record.file) => writes.push(at),
-            _ => {}
+        if matches!(&record.event, Event::Path(path) if path.ends_with("/data/keys")) {
+            files.insert(record.file);
+        } else if matches!(record.event, Event::Write(..)) && files.contains(&record.file) {
+            writes.push(at);
         }
     }
     writes
