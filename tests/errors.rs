@@ -229,6 +229,25 @@ fn a_damaged_store_exits_with_9_and_is_left_as_it_is() {
 }
 
 #[test]
+fn a_lost_or_damaged_key_file_exits_with_9_says_which_and_changes_nothing() {
+    let stage = Stage::new();
+    let alice = stage.profile("alice");
+    let keys = alice.home().join("data").join("keys");
+    let sound = std::fs::read(&keys).expect("the keys");
+
+    std::fs::remove_file(&keys).expect("removes");
+    refused(&alice.run(&["id"]), 9, "data/keys is missing");
+    assert!(!keys.exists(), "it was made anew");
+    let damaged: Vec<u8> = sound.iter().map(|byte| byte ^ 0x5A).collect();
+    std::fs::write(&keys, &damaged).expect("damage");
+    refused(&alice.run(&["id"]), 9, "data/keys is damaged");
+    assert_eq!(std::fs::read(&keys).expect("the keys"), damaged);
+
+    std::fs::write(&keys, sound).expect("writes");
+    assert_eq!(alice.run(&["id"]).code, 0);
+}
+
+#[test]
 fn a_store_that_vanished_exits_with_9_and_is_not_made_anew() {
     let stage = Stage::new();
     let alice = stage.profile("alice");

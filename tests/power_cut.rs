@@ -14,11 +14,13 @@ mod log;
 #[path = "power-cut/workload.rs"]
 mod workload;
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use bitchat_node::store::Fsck;
 use bitchat_protocol::store::{Key, Store};
@@ -30,7 +32,7 @@ use log::{Event, Record};
 const BATCHES: u64 = 600;
 
 /// Cuts of each model.
-const POINTS: usize = 30;
+const POINTS: usize = 32;
 
 /// The writer's run.
 struct Run {
@@ -78,24 +80,41 @@ fn acked(record: &Record) -> Option<u64> {
     line.trim().parse().ok()
 }
 
-/// Where to cut: a third of the points right behind an acknowledgement, where nothing may be
-/// pending that matters; a third while sled starts, the creation of the store included; the others
-/// anywhere.
+/// Where to cut: a quarter of the points right behind an acknowledgement, where nothing may be
+/// pending that matters; a quarter while sled starts, the creation of the store included; a quarter
+/// around writes to the key file; the others anywhere.
 fn points(records: &[Record], chance: &mut Chance) -> Vec<usize> {
     let at = |wanted: fn(&Record) -> bool| -> Vec<usize> {
         (0..records.len()).filter(|at| wanted(&records[*at])).collect()
     };
     let acks = at(|record| acked(record).is_some());
     let starts = at(|record| matches!(record.event, Event::Create(_)));
+    let turns = key_writes(records);
+    assert!(turns.len() > 50, "{} writes to the key file", turns.len());
     let mut points: Vec<usize> = (0..POINTS)
-        .map(|number| match number % 3 {
+        .map(|number| match number % 4 {
             0 => acks[chance.below(acks.len())] + 1,
             1 => (starts[chance.below(starts.len())] + chance.below(16)).min(records.len()),
+            2 => (turns[chance.below(turns.len())] + chance.below(4)).min(records.len()),
             _ => chance.below(records.len()),
         })
         .collect();
     points.sort_unstable();
     points
+}
+
+/// Writes to the file of the store's keys.
+fn key_writes(records: &[Record]) -> Vec<usize> {
+    let mut files = BTreeSet::new();
+    let mut writes = Vec::new();
+    for (at, record) in records.iter().enumerate() {
+        if matches!(&record.event, Event::Path(path) if path.ends_with("/data/keys")) {
+            files.insert(record.file);
+        } else if matches!(record.event, Event::Write(..)) && files.contains(&record.file) {
+            writes.push(at);
+        }
+    }
+    writes
 }
 
 /// What is wrong with the store in `dir`, of which `acked` was acknowledged.
@@ -120,6 +139,13 @@ fn fault(dir: &Path, acked: u64) -> Option<String> {
     match store.fsck() {
         Ok(Fsck { rows, corrupt: 0, orphans: 0, .. }) if rows == expected.len() as u64 => {}
         found => return Some(format!("batch {last} is not alone: {found:?}")),
+    }
+    store.want_erasure();
+    if let Err(error) = store.erase_until(Instant::now() + Duration::from_secs(60)) {
+        return Some(format!("does not turn its keys: {error}"));
+    }
+    if let Some((key, _)) = expected.iter().find(wrong) {
+        return Some(format!("batch {last} is not whole after new keys: {key:?}"));
     }
     match store.commit(&[workload::batch(last + 1)]) {
         Ok(_) => None,
@@ -160,6 +186,34 @@ fn every_acknowledged_batch_survives_a_power_cut_and_none_is_half_there() {
         let faults = faults(&run, model);
         println!("{model:?}: {} of {POINTS} points survive", POINTS - faults.len());
         assert!(faults.is_empty(), "{} faults, first: {}", faults.len(), faults[0]);
+    }
+}
+
+/// kill -9 instead of a power cut: the kernel keeps what was written, the process leaves whatever
+/// step it was in. Its keys turn every 15 commits.
+#[test]
+fn a_writer_that_is_killed_while_its_keys_turn_leaves_a_whole_store() {
+    let mut chance = Chance::seeded(7);
+    for round in 0..4 {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let data = dir.path().join("data");
+        let mut writer = Command::new(env!("CARGO_BIN_EXE_power-cut-writer"));
+        writer.arg(&data).args(["1000000", "1000000"]).stdout(Stdio::piped());
+        let mut child = writer.spawn().expect("the writer runs");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let until = 40 + chance.below(150);
+        let mut last = 0;
+        while last < until {
+            last = lines.next().expect("it goes on").expect("a line").parse().expect("a number");
+        }
+        std::thread::sleep(Duration::from_micros(chance.below(20_000) as u64));
+        child.kill().expect("kill -9");
+        child.wait().expect("it ends");
+        // What it said before the kill counts too.
+        let said = lines.map_while(Result::ok).filter_map(|line| line.parse().ok()).max();
+        let last = said.unwrap_or(last);
+
+        assert_eq!(fault(&data, last as u64), None, "round {round}, killed after {last}");
     }
 }
 

@@ -2,8 +2,14 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread;
+
+use bitchat_node::keystore::Keystore;
+use bitchat_node::store::{SledStore, StoreOpenError};
+use bitchat_protocol::id::AccountId;
+use bitchat_protocol::store::{Store, Table};
 
 use crate::harness::{Profile, QUIC, Stage, TCP, files_below, private_file};
 
@@ -182,6 +188,37 @@ fn a_stolen_disk_shows_no_message_nickname_passphrase_or_phrase() {
             }
         }
     }
+}
+
+/// Whoever copied the disk before and gets the key store later: the old rows are there, their key is
+/// not.
+#[test]
+fn a_conversation_that_was_removed_with_its_history_is_closed_in_older_copies_too() {
+    let stage = Stage::new();
+    let [(alice, mut at_alice), (bob, _at_bob)] = stage.acquainted(TCP);
+    let sent = alice.run(&["send", "bob", TEXT, "--wait", "delivered", "--timeout", "30s"]);
+    assert_eq!(sent.code, 0, "{sent:?}");
+    let account: AccountId = account(&bob).parse().expect("an account");
+    assert_eq!(at_alice.stop(), 0);
+    let data = alice.home().join("data");
+    let copy = stage.path("copy");
+    let copied = Command::new("cp").arg("-r").args([&data, &copy]).status();
+    assert!(copied.expect("cp runs").success());
+    let open = || {
+        let keys = Keystore::open(&alice.home().join("keystore.json"), None).expect("opens");
+        SledStore::open(&copy, keys.store_keys)
+    };
+    let texts = open().expect("opens").scan(Table::Message, &account.0, &[], 10).expect("reads");
+    assert!(contains(&texts[0].value, TEXT.as_bytes()), "the copy holds nothing to be erased");
+
+    let removed = alice.run(&["contact", "remove", "bob", "--history", "--yes"]);
+
+    assert_eq!(removed.code, 0, "{removed:?}");
+    std::fs::copy(data.join("keys"), copy.join("keys")).expect("copies");
+    let closed = open();
+    let Err(StoreOpenError::Keys { fault, .. }) = closed else { panic!("{closed:?}") };
+    assert_eq!(fault, "is newer than the store");
+    assert!(alice.json(&["history", &account.to_string()]).is_empty());
 }
 
 /// Logs are read by others than the user: at the most detailed level they hold no word either.

@@ -113,6 +113,9 @@ fn changes_name_one_thing_each() {
         assert_eq!(daemon.run(line).code, Some(0));
     }
     assert_eq!(daemon.run("contact remove bob --yes").code, Some(0));
+    daemon.answer("DELETE /v1/contacts/bob?history=true", 200, json!({ "schema": 1 }));
+    let erased = daemon.run("contact remove bob --yes --history");
+    assert_eq!((erased.code, erased.stderr.trim()), (Some(0), "removed bob and every message"));
 
     let bodies: Vec<_> =
         daemon.asked("PATCH /v1/contacts/bob").into_iter().map(|asked| asked.body).collect();

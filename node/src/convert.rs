@@ -68,9 +68,9 @@ impl From<StoreOpenError> for NodeError {
             StoreOpenError::Full { .. } | StoreOpenError::Io { .. } => {
                 Self::StoreFailed { reason: error.to_string() }
             }
-            StoreOpenError::WrongKey { .. } | StoreOpenError::Foreign { .. } => {
-                Self::StoreCorrupt { what: error.to_string() }
-            }
+            StoreOpenError::WrongKey { .. }
+            | StoreOpenError::Foreign { .. }
+            | StoreOpenError::Keys { .. } => Self::StoreCorrupt { what: error.to_string() },
             StoreOpenError::Corrupt { dir, detail } => {
                 tracing::debug!(%detail, "the database does not open");
                 Self::StoreCorrupt {

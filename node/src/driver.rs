@@ -94,6 +94,8 @@ pub struct Driver {
     addresses: Vec<String>,
     /// The disk has no room: nothing that would write is taken.
     full: bool,
+    /// Rows that the store had moved to newer keys when it was last asked.
+    moved: u64,
     reopen_at: Instant,
 }
 
@@ -130,6 +132,7 @@ impl Driver {
             next_command: 0,
             addresses: Vec::new(),
             full: false,
+            moved: 0,
             reopen_at: Instant::now(),
         };
         driver.running = Some(driver.build()?);
@@ -330,7 +333,7 @@ const fn writes(command: &Command) -> bool {
         | Command::AddContact { .. }
         | Command::Rename { .. }
         | Command::Verify { .. }
-        | Command::Remove(_)
+        | Command::Remove { .. }
         | Command::Send { .. }
         | Command::Acknowledge { .. } => true,
     }

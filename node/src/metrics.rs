@@ -99,6 +99,13 @@ impl Metrics {
         self.families.store_batch_size.observe(f64::from(batches));
     }
 
+    /// How far the store is behind with forgetting, and how many rows it moved since the last call.
+    pub fn erasure(&self, epoch_age: Duration, unerased_age: Duration, moved: u64) {
+        self.families.store_epoch_age.set(epoch_age.as_secs_f64());
+        self.families.store_unerased_age.set(unerased_age.as_secs_f64());
+        count(&self.families.store_rewrapped, moved);
+    }
+
     /// How many links of one kind stand.
     pub fn links(&self, transport: Transport, direction: Direction, count: u32) {
         let link = Link { transport, direction };

@@ -15,58 +15,36 @@
 //! - After one failed commit nothing is accepted any more; nothing is ever synced twice.
 //! - Readers never see half of a batch.
 //! - A directory that does not open is left as it is.
+//! - What was overwritten or deleted cannot be read any more once its key is destroyed: `erasure`.
 
 mod committer;
+mod erasure;
 mod error;
+mod inner;
+mod keyfile;
+mod keyring;
 mod layout;
 mod open;
+mod sealing;
 
 pub use committer::{CommitStats, Committer, Refused};
+pub use erasure::{Epochs, Erasure, Step};
 pub use error::StoreOpenError;
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
-
-use bitchat_protocol::store::{Batch, Durable, Key, Row, Store, StoreError, Table, TableCursor};
-use sled::IVec;
+use std::sync::Arc;
 
 use crate::keystore::StoreKeys;
+use bitchat_protocol::store::{Batch, Durable, Key, Row, Store, StoreError, Table, TableCursor};
+use inner::{Health, Inner, ROOM_MIN, closed, store_error, unpanicked};
 use layout::{Head, Layout};
-
-/// Free bytes below which nothing is written: sled writes whole segments and a snapshot at the
-/// next start, and what it cannot finish it cannot take back.
-const ROOM_MIN: u64 = 4 * 1024 * 1024;
+use sealing::Sealed;
 
 /// A sled database in one directory. `Clone` is a second handle on the same database.
 #[derive(Clone)]
 pub struct SledStore {
     inner: Arc<Inner>,
-}
-
-struct Inner {
-    layout: Layout,
-    tree: sled::Tree,
-    db: sled::Db,
-    /// Our own handle on sled's file, open since before its first write: the kernel reports a
-    /// failed write-back once per handle, and sled swallows what it is told.
-    log: File,
-    /// Held for a whole commit, so that one commit at a time runs.
-    committing: Mutex<()>,
-    /// Held for writing while a batch is applied, so that readers see all of it or nothing.
-    health: RwLock<Health>,
-}
-
-/// What may still be asked of the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Health {
-    Good,
-    /// A commit was refused before it touched the disk.
-    ReadOnly,
-    /// A commit failed half-way: rows may be visible that a restart will not find.
-    Broken,
 }
 
 /// What [`SledStore::fsck`] found.
@@ -89,17 +67,37 @@ impl SledStore {
     ///
     /// [`StoreOpenError`]; no row was changed then. Waits up to 3 seconds for a lock.
     pub fn open(dir: &Path, keys: StoreKeys) -> Result<Self, StoreOpenError> {
-        let layout = Layout::new(keys);
-        let open::Opened { db, log } = open::open(dir, &layout)?;
-        let inner = Inner {
-            layout,
-            tree: sled::Tree::clone(&db),
-            db,
-            log,
-            committing: Mutex::new(()),
-            health: RwLock::new(Health::Good),
-        };
-        Ok(Self { inner: Arc::new(inner) })
+        Self::open_with(dir, keys, Epochs::default())
+    }
+
+    /// As [`SledStore::open`], with another clock or length of epochs.
+    ///
+    /// # Errors
+    ///
+    /// As [`SledStore::open`].
+    pub fn open_with(dir: &Path, keys: StoreKeys, epochs: Epochs) -> Result<Self, StoreOpenError> {
+        Ok(Self { inner: Arc::new(Inner::open(dir, &keys, epochs)?) })
+    }
+
+    /// Hands the closed store in `dir` from the keys `old` to `new`: no row is touched. `swap` makes
+    /// `new` the keys that the profile will open it with, durably, and is called while either opens
+    /// it; so a stop at any point, or a failing `swap`, leaves a store that its profile opens.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreOpenError`]; the error of `swap` is its `Io`.
+    pub fn hand_over(
+        dir: &Path,
+        old: &StoreKeys,
+        new: &StoreKeys,
+        swap: impl FnOnce() -> io::Result<()>,
+    ) -> Result<(), StoreOpenError> {
+        let failed = |source| StoreOpenError::Io { dir: dir.to_owned(), source };
+        let (mut file, ring) = open::open_keys(dir, old)?;
+        file.lend(new, &ring).map_err(failed)?;
+        swap().map_err(failed)?;
+        let (mut file, ring) = open::open_keys(dir, new)?;
+        file.settle(&ring).map_err(failed)
     }
 
     /// Makes `batches` durable in their order, all of them or none; one flush serves them all.
@@ -110,17 +108,23 @@ impl SledStore {
     /// every clone is dropped. Reads go on if the error came before anything was written.
     pub fn commit(&self, batches: &[Batch]) -> Result<Vec<Durable>, StoreError> {
         let inner = &*self.inner;
-        let _one_at_a_time = inner.committing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = inner.writer();
         match inner.health() {
             Health::Good => {}
             Health::ReadOnly | Health::Broken => return Err(closed()),
         }
-        let prepared = self.room().and_then(|room| match room {
+        let prepared = inner.room().and_then(|room| match room {
             0..ROOM_MIN => Err(StoreError::Full),
             _ => unpanicked(|| inner.sealed(batches)),
         });
-        let batch = prepared.inspect_err(|_| inner.set_health(Health::ReadOnly))?;
-        unpanicked(|| inner.write(batch)).inspect_err(|_| inner.set_health(Health::Broken))?;
+        let Sealed { batch, conversations, outdated, erased } =
+            prepared.inspect_err(|_| inner.set_health(Health::ReadOnly))?;
+        let written = unpanicked(|| inner.write_with(batch, conversations));
+        written.inspect_err(|_| inner.set_health(Health::Broken))?;
+        if !outdated.is_empty() || erased {
+            writer.progress.committed(&outdated, erased, inner.now());
+            inner.publish(&writer);
+        }
         Ok(batches.iter().map(Durable::after_sync).collect())
     }
 
@@ -130,9 +134,7 @@ impl SledStore {
     ///
     /// [`StoreError::Unavailable`].
     pub fn room(&self) -> Result<u64, StoreError> {
-        let found = rustix::fs::fstatvfs(&self.inner.log);
-        let found = found.map_err(|errno| StoreError::Unavailable(errno.to_string()))?;
-        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+        self.inner.room()
     }
 
     /// Whether a commit has room, to be asked before work is taken on.
@@ -171,6 +173,10 @@ impl SledStore {
                     Err(_) => found.corrupt += 1,
                 }
             }
+            for entry in inner.tree.range(Layout::conversation_keys()) {
+                let (key, head) = entry.map_err(store_error)?;
+                found.corrupt += u64::from(inner.open_row(&key, &head).is_err());
+            }
             let mut present = 0u64;
             for entry in inner.tree.range(Layout::all_pieces()) {
                 entry.map_err(store_error)?;
@@ -180,86 +186,6 @@ impl SledStore {
             found.orphans = present.saturating_sub(pieces);
             Ok(found)
         })
-    }
-}
-
-impl Inner {
-    fn health(&self) -> Health {
-        *self.health.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn set_health(&self, health: Health) {
-        *self.health.write().unwrap_or_else(PoisonError::into_inner) = health;
-    }
-
-    /// Keeps commits away while rows are read.
-    fn reading(&self) -> Result<RwLockReadGuard<'_, Health>, StoreError> {
-        let health = self.health.read().unwrap_or_else(PoisonError::into_inner);
-        match *health {
-            Health::Good | Health::ReadOnly => Ok(health),
-            Health::Broken => Err(closed()),
-        }
-    }
-
-    /// One sled batch of everything in `batches`; the last write of a row counts. One instead of
-    /// many because sled syncs twice for each of its batches.
-    fn sealed(&self, batches: &[Batch]) -> Result<sled::Batch, StoreError> {
-        let mut rows: BTreeMap<&Key, Option<&[u8]>> = BTreeMap::new();
-        for batch in batches {
-            rows.extend(batch.writes.iter().map(|(key, value)| (key, value.as_deref())));
-        }
-        let mut writes = sled::Batch::default();
-        for (key, value) in rows {
-            let key = self.layout.key(key)?;
-            let before = self.pieces_of(&key)?;
-            let after = match value {
-                Some(value) => self.layout.seal(&key, value, &mut writes)?,
-                None => {
-                    writes.remove(key.as_slice());
-                    0
-                }
-            };
-            for piece in after..before {
-                writes.remove(self.layout.piece_key(&key, piece).as_slice());
-            }
-        }
-        Ok(writes)
-    }
-
-    /// Pieces that a row has now.
-    fn pieces_of(&self, key: &[u8]) -> Result<u16, StoreError> {
-        let head = self.tree.get(key).map_err(store_error)?;
-        // A head that does not parse is about to be replaced; its pieces stay behind for `fsck`.
-        Ok(head.and_then(|head| Head::pieces(&head)).unwrap_or_default())
-    }
-
-    fn write(&self, batch: sled::Batch) -> Result<(), StoreError> {
-        {
-            let _alone = self.health.write().unwrap_or_else(PoisonError::into_inner);
-            self.tree.apply_batch(batch).map_err(store_error)?;
-        }
-        self.db.flush().map_err(store_error)?;
-        self.sync()
-    }
-
-    /// What sled leaves out.
-    fn sync(&self) -> Result<(), StoreError> {
-        self.log.sync_data().map_err(|error| io_error(&error))
-    }
-
-    /// The value of the row with this head.
-    fn open_row(&self, key: &[u8], head: &[u8]) -> Result<Vec<u8>, StoreError> {
-        let head = Head::parse(head)?;
-        self.layout.open(key, &head, |piece| {
-            let found = self.tree.get(self.layout.piece_key(key, piece)).map_err(store_error)?;
-            found.ok_or(StoreError::Corrupt("row lacks a piece"))
-        })
-    }
-
-    fn row(&self, entry: sled::Result<(IVec, IVec)>) -> Result<Row, StoreError> {
-        let (key, head) = entry.map_err(store_error)?;
-        let value = self.open_row(&key, &head)?;
-        Ok(Row { order: Layout::order(&key).to_vec(), value })
     }
 }
 
@@ -328,34 +254,6 @@ impl Store for SledStore {
 impl std::fmt::Debug for SledStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "SledStore({:?})", self.inner.health())
-    }
-}
-
-fn closed() -> StoreError {
-    StoreError::Unavailable("the store closed after a failed commit".to_owned())
-}
-
-/// sled panics on some damage; a caller sees an error like any other.
-fn unpanicked<T>(action: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
-    catch_unwind(AssertUnwindSafe(action))
-        .unwrap_or(Err(StoreError::Corrupt("database (sled panicked)")))
-}
-
-fn store_error(error: sled::Error) -> StoreError {
-    match error {
-        sled::Error::Io(error) => io_error(&error),
-        sled::Error::Corruption { .. } => StoreError::Corrupt("database"),
-        sled::Error::CollectionNotFound(_)
-        | sled::Error::Unsupported(_)
-        | sled::Error::ReportableBug(_) => StoreError::Unavailable(error.to_string()),
-    }
-}
-
-fn io_error(error: &std::io::Error) -> StoreError {
-    if error::is_full(error) {
-        StoreError::Full
-    } else {
-        StoreError::Unavailable(error.to_string())
     }
 }
 

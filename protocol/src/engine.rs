@@ -13,7 +13,7 @@
 //! - No output that depends on a write leaves before `Input::Persisted` proves its batch durable.
 //! - Everything is bounded; while [`Engine::is_full`], the driver feeds nothing but `Persisted`.
 //!
-//! One file for each kind of input: `request` and `contacts` (commands), `frame`, `admit` and
+//! One file for each kind of input: `request`, `contacts` and `forget` (commands), `frame`, `admit` and
 //! `deliver` (what arrives), `drain` (what leaves), `connection`, `timeout`, `commit`.
 
 pub mod command;
@@ -26,6 +26,7 @@ mod connection;
 mod contacts;
 mod deliver;
 mod drain;
+mod forget;
 mod frame;
 mod invite;
 mod request;
@@ -38,8 +39,8 @@ mod view;
 pub use crate::id::SendToken;
 pub use crate::outbox::DeliveryState;
 pub use command::{
-    Command, CommandError, ContactView, DeliveryView, IdentityView, InvitationView, MessageView,
-    QueueView, Reply, Who,
+    Command, CommandError, ContactView, DeliveryView, Extent, IdentityView, InvitationView,
+    MessageView, QueueView, Reply, Who,
 };
 pub use input::{CommandId, Input};
 pub use output::{Event, Fact, Output};

@@ -102,6 +102,25 @@ pub fn mark_seen<S: Store>(
     store.put(seen_key(device, message), row.encode_to_vec());
 }
 
+/// Deletes what points to a message that came from outside: its place in the inbox and, if the
+/// sender's device is known, its id. The last place stays, empty, because cursors count from it.
+pub fn forget<S: Store>(
+    store: &mut Overlay<S>,
+    message: &Stored,
+    device: Option<DeviceId>,
+    is_last: bool,
+) {
+    let place = Key::numbered(Table::Inbox, &[], message.cursor);
+    if is_last {
+        store.put(place, rest::Inbox { account: vec![0; 32], index: 0 }.encode_to_vec());
+    } else {
+        store.delete(place);
+    }
+    if let Some(device) = device {
+        store.delete(seen_key(device, message.id));
+    }
+}
+
 /// Forgets one page of message ids that are older than [`SEEN_FOR`].
 ///
 /// # Errors

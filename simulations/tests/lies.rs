@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use bitchat_protocol::engine::{Command, CommandError, Reply, Who};
+use bitchat_protocol::engine::{Command, CommandError, Extent, Reply, Who};
 use bitchat_protocol::id::AccountId;
 use bitchat_protocol::invitation::{Invitation, Target};
 use bitchat_simulations::{Faults, NodeId, World};
@@ -99,7 +99,10 @@ fn somebody_who_was_removed_comes_back_by_a_new_invitation() {
     let (link, _) = invite(&mut world, alice);
     world.ask(bob, Command::AddContact { link, name: None });
     world.run_for(Duration::from_secs(5));
-    assert!(matches!(world.ask(alice, Command::Remove(Who("bob".to_owned()))), Some(Ok(_))));
+    assert!(matches!(
+        world.ask(alice, Command::Remove { who: Who("bob".to_owned()), extent: Extent::Contact }),
+        Some(Ok(_))
+    ));
     world.ask(
         bob,
         Command::Send { to: Who("alice".to_owned()), text: "lost".to_owned(), expires: None },

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use bitchat_protocol::engine::{
-    Command, DeliveryState, DeliveryView, InvitationView, MessageView, Reply, Who,
+    Command, DeliveryState, DeliveryView, Extent, InvitationView, MessageView, Reply, Who,
 };
 use bitchat_simulations::{Faults, NodeId, World};
 
@@ -121,7 +121,8 @@ fn a_removed_contact_can_be_added_again_from_either_side() {
         world.run_for(30 * SECOND);
         let (remover, other, name) =
             if seed % 2 == 0 { (alice, bob, "bob") } else { (bob, alice, "alice") };
-        let removed = world.ask(remover, Command::Remove(Who(name.to_owned())));
+        let removed = world
+            .ask(remover, Command::Remove { who: Who(name.to_owned()), extent: Extent::Contact });
         assert!(matches!(removed, Some(Ok(Reply::Done))), "{removed:?}");
         let (inviter, follower) = if seed % 4 < 2 { (remover, other) } else { (other, remover) };
         let invitation = invite(&mut world, inviter);

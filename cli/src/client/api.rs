@@ -91,9 +91,10 @@ impl Client {
         self.call(Request::patch("/v1/contacts", who, body)).await
     }
 
-    /// Forgets a contact.
-    pub(crate) async fn remove(&self, who: &str) -> Result<(), UserError> {
-        let Done {} = self.call(Request::delete("/v1/contacts", who)).await?;
+    /// Forgets a contact; `history` says whether every message goes too.
+    pub(crate) async fn remove(&self, who: &str, history: Option<bool>) -> Result<(), UserError> {
+        let request = Request::delete("/v1/contacts", who).with("history", history);
+        let Done {} = self.call(request).await?;
         Ok(())
     }
 

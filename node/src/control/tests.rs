@@ -103,6 +103,24 @@ async fn a_change_of_two_things_or_of_none_is_refused() {
 }
 
 #[tokio::test]
+async fn a_contact_goes_alone_or_with_its_history_and_nothing_else_is_understood() {
+    let node = Fake::start();
+    let router = node.router();
+    let delete = |query: &str| {
+        call(&router, send("DELETE", &format!("/v1/contacts/bob{query}"), &json!({})))
+    };
+
+    for query in ["", "?history=false", "?history=true"] {
+        assert_eq!(delete(query).await.status, StatusCode::OK, "{query}");
+    }
+    for query in ["?history=yes", "?histroy=true"] {
+        assert_eq!(delete(query).await.status, StatusCode::BAD_REQUEST, "{query}");
+    }
+
+    assert_eq!(node.asked(), ["Remove Contact", "Remove Contact", "Remove History"]);
+}
+
+#[tokio::test]
 async fn history_tells_direction_and_state() {
     let node = Fake::start();
 

@@ -31,15 +31,11 @@ impl Factory {
         &self,
         now: Now,
     ) -> Result<(Engine<SledStore, SystemRng>, SledStore), NodeError> {
-        let keys = StoreKeys {
-            values: self.keys.values.duplicate(),
-            scopes: self.keys.scopes.duplicate(),
-        };
         if !self.dir.exists() {
             let what = format!("{} is missing although the profile has keys", self.dir.display());
             return Err(NodeError::StoreCorrupt { what });
         }
-        let store = SledStore::open(&self.dir, keys)?;
+        let store = SledStore::open(&self.dir, self.keys.duplicate())?;
         let setup = profile::setup(&self.secrets, self.greet)?;
         let engine =
             Engine::start(setup, store.clone(), UnwrapErr(SysRng), now).map_err(|error| {

@@ -31,7 +31,30 @@ impl Driver {
             tracing::warn!(full, "room on the disk");
             self.full = full;
         }
+        self.report_erasure();
         self.report();
+    }
+
+    /// Publishes how far the store is behind with forgetting.
+    fn report_erasure(&mut self) {
+        let Some(erasure) = self.running.as_ref().map(|running| running.store.erasure()) else {
+            return;
+        };
+        // A store that was opened anew counts from 0 again.
+        let moved = erasure.moved.checked_sub(self.moved).unwrap_or(erasure.moved);
+        self.moved = erasure.moved;
+        self.ends.metrics.erasure(erasure.epoch_age, erasure.unerased_age, moved);
+        let warning = erasure.is_overdue.then(|| overdue(erasure.failure.as_deref()));
+        self.ends.status.send_if_modified(|status| {
+            let code = WarningCode::ErasureOverdue;
+            let stands = status.warnings.iter().find(|standing| standing.code == code);
+            if stands == warning.as_ref() {
+                return false;
+            }
+            status.warnings.retain(|standing| standing.code != code);
+            status.warnings.extend(warning);
+            true
+        });
     }
 
     /// Publishes what changed since the last time.
@@ -101,6 +124,18 @@ impl Driver {
     }
 }
 
+/// What was deleted more than an hour ago is not erased, and why.
+fn overdue(failure: Option<&str>) -> Warning {
+    let why = failure.map_or_else(|| "it is still at work".to_owned(), ToOwned::to_owned);
+    Warning {
+        code: WarningCode::ErasureOverdue,
+        message: format!("what was deleted more than an hour ago is not erased yet: {why}"),
+        hint:
+            "see that the disk takes writes to `data/keys` in the home; the node goes on by itself"
+                .to_owned(),
+    }
+}
+
 enum Level {
     Error,
     Warn,
@@ -134,5 +169,19 @@ fn peer_status(peer: &PeerInfo) -> PeerStatus {
         device: peer.device,
         path: peer.path.as_str().to_owned(),
         rtt_ms: peer.rtt.map(|rtt| u64::try_from(rtt.as_millis()).unwrap_or(u64::MAX)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_overdue_erasure_says_why() {
+        let warning = overdue(Some("Bad file descriptor"));
+
+        assert_eq!(warning.code, WarningCode::ErasureOverdue);
+        assert!(warning.message.contains("Bad file descriptor"), "{}", warning.message);
+        assert!(overdue(None).message.contains("at work"));
     }
 }

@@ -82,23 +82,24 @@ impl Debug for Secrets {
     }
 }
 
-/// The keys of the store. One purpose each.
+/// What the store beside a key store needs of its DEK.
 #[derive(Debug, PartialEq, Eq)]
 pub struct StoreKeys {
-    /// Seals values.
-    pub values: Secret<32>,
-    /// Hashes scopes, which hold contact ids, into row keys.
-    pub scopes: Secret<32>,
+    /// Seals the file of the store's own keys, and nothing else: a new DEK rewrites that file alone.
+    pub file: Secret<32>,
 }
 
 impl StoreKeys {
     /// The store keys of a DEK.
     #[must_use]
     pub fn derive(dek: &Secret<32>) -> Self {
-        Self {
-            values: expand(b"", dek.expose(), b"bitchat/1 store values"),
-            scopes: expand(b"", dek.expose(), b"bitchat/1 store scopes"),
-        }
+        Self { file: expand(b"", dek.expose(), b"bitchat/1 store keys") }
+    }
+
+    /// A second copy, for a store that may have to be opened again.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        Self { file: self.file.duplicate() }
     }
 }
 
@@ -131,10 +132,13 @@ mod tests {
     }
 
     #[test]
-    fn the_two_store_keys_differ() {
-        let keys = StoreKeys::derive(&Secret::take(&mut [9; 32]));
+    fn the_store_keys_are_not_the_dek_and_say_nothing() {
+        let dek = Secret::take(&mut [9; 32]);
 
-        assert_ne!(keys.values, keys.scopes);
-        assert_eq!(format!("{keys:?}"), "StoreKeys { values: Secret(..), scopes: Secret(..) }");
+        let keys = StoreKeys::derive(&dek);
+
+        assert_ne!(keys.file, dek);
+        assert_eq!(keys.duplicate(), keys);
+        assert_eq!(format!("{keys:?}"), "StoreKeys { file: Secret(..) }");
     }
 }

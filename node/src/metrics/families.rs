@@ -103,6 +103,9 @@ pub(super) struct Families {
     pub(super) bound_reached: Family<ByBound, Counter>,
     pub(super) store_flush_seconds: Histogram,
     pub(super) store_batch_size: Histogram,
+    pub(super) store_epoch_age: Gauge<f64, AtomicU64>,
+    pub(super) store_unerased_age: Gauge<f64, AtomicU64>,
+    pub(super) store_rewrapped: Counter,
     pub(super) control_requests: Family<ByRequest, Counter>,
     pub(super) control_request_seconds: Histograms<ByRoute>,
     pub(super) errors: Family<ByError, Counter>,
@@ -139,6 +142,9 @@ impl Families {
             bound_reached: Family::default(),
             store_flush_seconds: Histogram::new(FLUSH_BUCKETS),
             store_batch_size: Histogram::new(BATCH_BUCKETS),
+            store_epoch_age: Gauge::default(),
+            store_unerased_age: Gauge::default(),
+            store_rewrapped: Counter::default(),
             control_requests: Family::default(),
             control_request_seconds: Family::new_with_constructor(|| {
                 Histogram::new(REQUEST_BUCKETS)
@@ -220,6 +226,21 @@ impl Families {
             "store_batch_size",
             "Batches in one durable write",
             self.store_batch_size.clone(),
+        );
+        registry.register(
+            "store_epoch_age_seconds",
+            "Age of the key that seals ratchets, queue and contacts",
+            self.store_epoch_age.clone(),
+        );
+        registry.register(
+            "store_unerased_age_seconds",
+            "Age of the oldest overwritten or deleted value whose key still exists, 0 if none is",
+            self.store_unerased_age.clone(),
+        );
+        registry.register(
+            "store_rewrapped_rows",
+            "Rows that were sealed under a newer key",
+            self.store_rewrapped.clone(),
         );
         registry.register(
             "control_requests",

@@ -56,6 +56,8 @@ label! {
         ConfigInsecure => "config_insecure",
         /// The metrics port was taken; another one is used.
         MetricsPort => "metrics_port",
+        /// What was deleted more than an hour ago could still be read with our keys.
+        ErasureOverdue => "erasure_overdue",
     }
 }
 

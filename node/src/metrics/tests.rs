@@ -112,6 +112,19 @@ fn links_and_flushes_are_plain_numbers() {
 }
 
 #[test]
+fn erasure_is_two_ages_and_a_count() {
+    let metrics = Metrics::new(UnixMillis(0));
+    metrics.erasure(Duration::from_secs(90), Duration::from_secs(60), 5);
+    metrics.erasure(Duration::from_secs(91), Duration::ZERO, 2);
+
+    let text = metrics.encode(Format::Classic, NOW);
+
+    assert_eq!(value(&text, "bitchat_store_epoch_age_seconds"), "91.0");
+    assert_eq!(value(&text, "bitchat_store_unerased_age_seconds"), "0.0");
+    assert_eq!(value(&text, "bitchat_store_rewrapped_rows_total"), "7");
+}
+
+#[test]
 fn the_classic_form_names_every_sample_after_its_family() {
     let text = exercised().encode(Format::Classic, NOW);
     let families = families(&text);

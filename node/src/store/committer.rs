@@ -1,17 +1,29 @@
-//! The thread that commits: whatever waits goes into one flush.
+//! The thread that commits: whatever waits goes into one flush. In between it erases, a step at a
+//! time, so that no commit waits for more than one step.
 
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use bitchat_protocol::store::{Batch, Durable, StoreError};
 
-use super::SledStore;
+use super::{SledStore, Step};
+
+/// How much longer than it worked erasure rests: it takes at most a fifth of the thread's time.
+const RESTS: u32 = 4;
+
+/// Between looks whether anything is to be erased.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a store that closes may go on erasing: what a command left would else never end where
+/// nobody runs a daemon.
+const FINISH_WITHIN: Duration = Duration::from_secs(2);
 
 /// Batches in one flush. More would only make the first of them wait.
 const MERGED_MAX: usize = 256;
 
-/// Feeds batches to a [`SledStore`] from a thread of its own. Dropping it commits what waits.
+/// Feeds batches to a [`SledStore`] from a thread of its own. Dropping it commits what waits
+/// and finishes, within two seconds, what is being erased.
 #[derive(Debug)]
 pub struct Committer {
     queue: Option<SyncSender<Batch>>,
@@ -91,22 +103,55 @@ fn run(
     mut done: impl FnMut(Result<Vec<Durable>, StoreError>),
     report: impl Fn(CommitStats),
 ) {
-    while let Ok(first) = batches.recv() {
-        let mut group = vec![first];
-        group.extend(batches.try_iter().take(MERGED_MAX - 1));
-        let started = Instant::now();
-        let result = store.commit(&group);
-        let failed = result.is_err();
-        report(CommitStats {
-            took: started.elapsed(),
-            batches: group.len(),
-            writes: group.iter().map(|batch| batch.writes.len()).sum(),
+    let mut next_step = Instant::now();
+    loop {
+        let rest = next_step.saturating_duration_since(Instant::now());
+        let result = match batches.recv_timeout(rest) {
+            Ok(first) => commit(store, first, &batches, &report).map(|proofs| done(Ok(proofs))),
+            Err(RecvTimeoutError::Timeout) => Ok(()),
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
+        let result = result.and_then(|()| {
+            if Instant::now() >= next_step {
+                next_step = Instant::now() + erase(store)?;
+            }
+            Ok(())
         });
-        if failed {
+        if let Err(error) = result {
             // Before the error is told, so that whoever knows it is refused.
             drop(batches);
-            return done(result);
+            return done(Err(error));
         }
-        done(result);
     }
+    if let Err(error) = store.erase_until(Instant::now() + FINISH_WITHIN) {
+        tracing::error!(%error, "erasure closed the store");
+    }
+}
+
+/// Commits a batch with all that wait behind it.
+fn commit(
+    store: &SledStore,
+    first: Batch,
+    batches: &Receiver<Batch>,
+    report: &impl Fn(CommitStats),
+) -> Result<Vec<Durable>, StoreError> {
+    let mut group = vec![first];
+    group.extend(batches.try_iter().take(MERGED_MAX - 1));
+    let started = Instant::now();
+    let result = store.commit(&group);
+    report(CommitStats {
+        took: started.elapsed(),
+        batches: group.len(),
+        writes: group.iter().map(|batch| batch.writes.len()).sum(),
+    });
+    result
+}
+
+/// Does a step and returns how long to rest.
+fn erase(store: &SledStore) -> Result<Duration, StoreError> {
+    let started = Instant::now();
+    Ok(match store.erase_step()? {
+        Step::Working => started.elapsed() * RESTS,
+        Step::Idle => LOOK_EVERY,
+    })
 }

@@ -30,6 +30,18 @@ pub enum StoreOpenError {
         /// What is wrong with it.
         detail: String,
     },
+    /// Its key file is missing, damaged or of another time. Without it nothing can be read.
+    #[error(
+        "the key file {} {fault}; nothing was changed: put the whole home back from one copy, \
+         for the store and its key file belong together",
+        file.display()
+    )]
+    Keys {
+        /// The key file.
+        file: PathBuf,
+        /// What is wrong with it.
+        fault: &'static str,
+    },
     /// Another process, or another handle in this one, has it open.
     #[error("the store in {} is open elsewhere", dir.display())]
     Locked {

@@ -15,12 +15,17 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use bitchat_protocol::store::StoreError;
+use bitchat_protocol::time::UnixMillis;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use super::error::{StoreOpenError, is_full};
+use super::keyfile::{self, Fault, KeyFile};
+use super::keyring::{Chain, Ring};
 use super::layout::{Head, Layout, SENTINEL};
 use crate::home::disk;
+use crate::keystore::StoreKeys;
 
 /// Memory for sled's pages. sled takes several times as much as it counts.
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
@@ -31,42 +36,66 @@ const HOUSEKEEPING_MS: u64 = 1_000;
 /// How long the threads of a database that was just dropped may keep its lock.
 const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 
-/// An open database and our handle on its log.
+/// An open database, its keys, and our handle on its log.
 pub(super) struct Opened {
     pub(super) db: sled::Db,
     pub(super) log: File,
+    pub(super) keys: KeyFile,
+    pub(super) ring: Ring,
 }
 
-/// Opens the database in `dir`; makes it first if `dir` does not exist.
-pub(super) fn open(dir: &Path, layout: &Layout) -> Result<Opened, StoreOpenError> {
+/// Opens the database in `dir`; makes it first, at `now`, if `dir` does not exist.
+pub(super) fn open(
+    dir: &Path,
+    keys: &StoreKeys,
+    now: UnixMillis,
+) -> Result<Opened, StoreOpenError> {
     let failed = |source| io_error(dir, source);
     match dir.symlink_metadata() {
         Ok(_) => {}
-        Err(error) if error.kind() == ErrorKind::NotFound => create(dir, layout)?,
+        Err(error) if error.kind() == ErrorKind::NotFound => create(dir, keys, now)?,
         Err(source) => return Err(failed(source)),
     }
     remove_leftover(dir).map_err(failed)?;
     let log = open_log(dir)?;
     await_unlocked(dir, &log)?;
+    let (mut keys, ring) = open_keys(dir, keys)?;
     remove_half_snapshots(dir).map_err(failed)?;
     let db = open_sled(dir, dir)?;
-    check_sentinel(dir, &db, layout)?;
+    check_sentinel(dir, &db, &ring)?;
+    keys.settle(&ring).map_err(failed)?;
     // The modes of what sled made depend on the umask; its snapshot's name is not durable yet.
     settle(dir).and_then(|()| disk::sync_dir(&disk::parent(dir))).map_err(failed)?;
-    Ok(Opened { db, log })
+    Ok(Opened { db, log, keys, ring })
 }
 
-fn create(dir: &Path, layout: &Layout) -> Result<(), StoreOpenError> {
+/// Opens the key file in `dir` and writes nothing.
+pub(super) fn open_keys(dir: &Path, keys: &StoreKeys) -> Result<(KeyFile, Ring), StoreOpenError> {
+    KeyFile::open(dir, keys).map_err(|fault| match fault {
+        Fault::Missing => wrong_keys(dir, "is missing"),
+        Fault::Damaged(how) => wrong_keys(dir, how),
+        Fault::WrongKey => StoreOpenError::WrongKey { dir: dir.to_owned() },
+        Fault::Io(source) => io_error(dir, source),
+    })
+}
+
+fn wrong_keys(dir: &Path, fault: &'static str) -> StoreOpenError {
+    StoreOpenError::Keys { file: keyfile::path(dir), fault }
+}
+
+fn create(dir: &Path, keys: &StoreKeys, now: UnixMillis) -> Result<(), StoreOpenError> {
     let failed = |source| io_error(dir, source);
+    let other = |error: StoreError| failed(io::Error::other(error));
     remove_leftover(dir).map_err(failed)?;
     let new = disk::beside(dir);
     disk::create_private_dir(&new).map_err(failed)?;
+    let ring = Ring::random(now).map_err(other)?;
+    KeyFile::create(&new, keys, &ring).map_err(failed)?;
     {
         let db = open_sled(&new, dir)?;
-        let written = layout.sentinel().map_err(|error| error.to_string()).and_then(|batch| {
-            let applied = db.apply_batch(batch).and_then(|()| db.flush());
-            applied.map_err(|error| error.to_string())
-        });
+        let mut batch = sled::Batch::default();
+        Layout::new(&ring.scopes).seal_sentinel(&ring, &mut batch).map_err(other)?;
+        let written = db.apply_batch(batch).and_then(|()| db.flush());
         written.map_err(|error| failed(io::Error::other(error)))?;
         settle(&new).map_err(failed)?;
     }
@@ -151,7 +180,9 @@ fn open_sled(at: &Path, dir: &Path) -> Result<sled::Db, StoreOpenError> {
     }
 }
 
-fn check_sentinel(dir: &Path, db: &sled::Db, layout: &Layout) -> Result<(), StoreOpenError> {
+/// Whether the database and the ring are of one time: the sentinel names the keys that were newest
+/// when anything was last written under a new one.
+fn check_sentinel(dir: &Path, db: &sled::Db, ring: &Ring) -> Result<(), StoreOpenError> {
     let found = catch_unwind(AssertUnwindSafe(|| db.get(SENTINEL)));
     let corrupt = |detail: String| StoreOpenError::Corrupt { dir: dir.to_owned(), detail };
     let head = match found {
@@ -160,12 +191,21 @@ fn check_sentinel(dir: &Path, db: &sled::Db, layout: &Layout) -> Result<(), Stor
         Ok(Err(error)) => return Err(corrupt(error.to_string())),
         Err(_) => return Err(corrupt("sled panicked".to_owned())),
     };
-    match Head::parse(&head) {
-        Ok(head) if layout.is_sentinel(&head) => Ok(()),
-        // sled's checksum holds, so it is not damage.
-        Ok(_) => Err(StoreOpenError::WrongKey { dir: dir.to_owned() }),
-        Err(_) => Err(StoreOpenError::Foreign { dir: dir.to_owned() }),
-    }
+    let Ok(head) = Head::parse(&head) else {
+        return Err(StoreOpenError::Foreign { dir: dir.to_owned() });
+    };
+    let age = |chain: Chain, number: u32| match ring.key(chain, number) {
+        Some(_) => Ok(()),
+        None if number > ring.chain(chain).current.number => Err("is older than the store"),
+        None => Err("is newer than the store"),
+    };
+    let wrong = |fault| wrong_keys(dir, fault);
+    age(Chain::Hour, head.number).map_err(wrong)?;
+    let secret = ring.key(Chain::Hour, head.number);
+    // sled's checksum holds, so it is not damage.
+    let long = secret.and_then(|secret| Layout::open_sentinel(secret, &head));
+    let long = long.ok_or_else(|| wrong("belongs to another store"))?;
+    age(Chain::Long, long).map_err(wrong)
 }
 
 /// Makes everything in a database's directory private and durable.

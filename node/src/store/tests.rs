@@ -1,5 +1,6 @@
 //! The store as a whole, on a real directory.
 
+mod erasure;
 mod model;
 
 use std::fs;
@@ -74,9 +75,14 @@ fn a_foreign_database_is_told() {
     let theirs = sled::open(&dir).expect("opens");
     theirs.insert("their", "row").expect("inserts");
     drop(theirs);
+    let (_other, beside) = parent();
+    drop(open(&beside));
 
+    let keyless = SledStore::open(&dir, keys(1));
+    fs::copy(beside.join("keys"), dir.join("keys")).expect("copies");
     let ours = SledStore::open(&dir, keys(1));
 
+    assert!(matches!(keyless, Err(StoreOpenError::Keys { .. })), "{keyless:?}");
     assert!(matches!(ours, Err(StoreOpenError::Foreign { .. })), "{ours:?}");
     let theirs = sled::open(&dir).expect("opens");
     assert_eq!(theirs.get("their").expect("reads").as_deref(), Some(&b"row"[..]));
@@ -184,7 +190,7 @@ fn large_values_come_back_and_leave_no_pieces_behind() {
     let store = open(&dir);
     let value =
         |length: usize| (0..length).map(|i| u8::try_from(i % 251).unwrap_or(0)).collect::<Vec<_>>();
-    let sizes = [0, 1, 4_052, 4_053, 4_054, 8_149, 8_150, 200 * 1024, 1 << 20];
+    let sizes = [0, 1, 4_048, 4_049, 4_050, 8_145, 8_146, 200 * 1024, 1 << 20];
 
     for (number, length) in (0..).zip(sizes) {
         let _ = store.commit(&[batch(1, [put(number, value(length))])]).expect("commits");
@@ -213,7 +219,7 @@ fn full_leaves_of_the_largest_rows_make_no_files_of_their_own() {
 
     for round in 0..3u8 {
         for number in 0..300 {
-            let row = put(number * 7 % 300, vec![round; 4_053]);
+            let row = put(number * 7 % 300, vec![round; 4_049]);
             let _ = store.commit(&[batch(1, [row])]).expect("commits");
             assert_eq!(fs::read_dir(dir.join("blobs")).expect("lists").count(), 0);
         }

@@ -48,8 +48,13 @@ pub enum Command {
         /// The mark.
         verified: bool,
     },
-    /// Forget a contact, its sessions and queue; the history stays. → [`Reply::Done`]
-    Remove(Who),
+    /// Forget a contact, its sessions and queue. → [`Reply::Done`]
+    Remove {
+        /// Whom; with [`Extent::History`] also the account id of somebody who was removed before.
+        who: Who,
+        /// How much.
+        extent: Extent,
+    },
     /// Queue a text. → [`Reply::Delivery`] in state `Queued`
     Send {
         /// To whom.
@@ -88,6 +93,15 @@ pub enum Command {
     },
     /// What is not delivered yet, oldest first. → [`Reply::Queue`]
     Queue,
+}
+
+/// How much of a contact is forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// The contact; its history stays.
+    Contact,
+    /// Every message as well, for good.
+    History,
 }
 
 /// The answer to a [`Command`].

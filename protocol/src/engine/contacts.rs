@@ -2,15 +2,14 @@
 
 use rand_core::CryptoRng;
 
+use super::Engine;
 use super::command::{CommandError, ContactView, Who};
-use super::timer::Reason;
-use super::{DeliveryState, Engine, Event, Output};
 use crate::contact::{self, CONTACTS_MAX, Contact};
 use crate::envelope::{Body, Content};
 use crate::id::MessageId;
 use crate::invitation::{ContactRecord, Invitation, Target};
 use crate::outbox::EXPIRES_AFTER;
-use crate::store::{Key, Store, Table};
+use crate::store::Store;
 
 impl<S: Store, R: CryptoRng> Engine<S, R> {
     pub(super) fn add_contact(
@@ -146,30 +145,5 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         let view = self.contact_view(&contact, true);
         self.save_contact(contact);
         Ok(view)
-    }
-
-    /// Forgets a contact: its keys, sessions and whatever waited for it. The history stays.
-    pub(super) fn remove_contact(&mut self, who: &Who) -> Result<(), CommandError> {
-        let contact = self.find(who)?.clone();
-        let account = contact.account;
-        self.release_held(account)?;
-        let waiting: Vec<_> = self
-            .outbox
-            .queue(&account)
-            .map(|queue| queue.entries().map(|(_, entry)| entry.message).collect())
-            .unwrap_or_default();
-        for message in waiting {
-            self.finish(message, DeliveryState::Undeliverable, "the contact was removed")?;
-        }
-        self.sessions.forget(contact.device, &mut self.store)?;
-        for reason in [Reason::Retry(account), Reason::Receipt(account), Reason::Held(account)] {
-            self.timers.cancel(reason);
-        }
-        self.told.remove(&contact.device);
-        self.receipts.remove(&account);
-        self.store.delete(Key::of(Table::Contact, &account.0));
-        self.book.remove(&account);
-        self.after_writes(Output::Event(Event::Contact(account)));
-        Ok(())
     }
 }

@@ -34,7 +34,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             Command::Contact(who) => Ok(Reply::Contact(self.contact_view(self.find(&who)?, true))),
             Command::Rename { who, name } => self.rename(&who, name).map(Reply::Contact),
             Command::Verify { who, verified } => self.verify(&who, verified).map(Reply::Contact),
-            Command::Remove(who) => self.remove_contact(&who).map(|()| Reply::Done),
+            Command::Remove { who, extent } => {
+                self.remove_contact(&who, extent).map(|()| Reply::Done)
+            }
             Command::Send { to, text, expires } => {
                 self.send(&to, text, expires).map(Reply::Delivery)
             }

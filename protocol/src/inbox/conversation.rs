@@ -43,6 +43,14 @@ impl Conversation {
         self.heads.truncate(PARENTS_MAX);
     }
 
+    /// Forgets whom it was with. The counters stay: a sequence or index that was used must not be
+    /// used again if the contact comes back.
+    pub fn forget(&mut self) {
+        self.device = None;
+        self.shown = 0;
+        self.heads.clear();
+    }
+
     fn to_record(&self) -> Vec<u8> {
         rest::Conversation {
             lamport: self.lamport,

@@ -108,6 +108,11 @@ impl Delivery {
         }))
     }
 
+    /// Deletes the state of a message.
+    pub fn forget<S: Store>(store: &mut Overlay<S>, id: MessageId) {
+        store.delete(Key::of(Table::Delivery, &id.0));
+    }
+
     /// Writes the state of a message.
     pub fn write<S: Store>(&self, store: &mut Overlay<S>, id: MessageId) {
         let row = rest::Delivery {

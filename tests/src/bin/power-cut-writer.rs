@@ -1,6 +1,6 @@
 //! `power-cut-writer DIR BATCHES SESSION`: commits numbered batches through the shipped store and
 //! names each on standard output once it is durable; starts the store anew after SESSION commits.
-//! Run by the power-cut test under its write logger.
+//! Between commits the keys turn, a step at a time. Run by the power-cut test under its write logger.
 
 use std::env::args;
 use std::error::Error;
@@ -8,6 +8,9 @@ use std::io::{Write, stdout};
 use std::path::Path;
 
 use bitchat_protocol::store::StoreError;
+
+/// Commits from one turn of the keys to the next.
+const TURN_EVERY: u64 = 15;
 
 #[path = "../../power-cut/workload.rs"]
 #[allow(dead_code, reason = "the checker uses the other half")]
@@ -36,6 +39,11 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         }
         commits += 1;
+        if commits % TURN_EVERY == 0 {
+            store.want_erasure();
+        }
+        // A full disk shows at the next commit.
+        drop(store.erase_step());
         if commits % session == 0 {
             drop(store);
             store = workload::open(Path::new(&dir))?;

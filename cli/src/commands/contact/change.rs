@@ -29,11 +29,14 @@ pub(crate) struct Rename {
     new: String,
 }
 
-/// Forget a contact, its session and what waits for it; the history stays
+/// Forget a contact, its session and what waits for it; the history stays unless asked
 #[derive(Debug, clap::Args)]
 pub(crate) struct Remove {
     /// Name, account or the start of an account
     who: String,
+    /// Erase every message as well; give the whole account if the contact was removed before
+    #[arg(long)]
+    history: bool,
     /// Really
     #[arg(long, required = true)]
     yes: bool,
@@ -64,9 +67,10 @@ impl Rename {
 
 impl Remove {
     pub(crate) async fn run(self, client: &Client, out: &mut Output) -> Result<(), Stop> {
-        client.remove(&self.who).await?;
-        out.confirm(&json!({ "removed": self.who }), |_| {
-            format!("removed {}", sanitise::name(&self.who))
+        client.remove(&self.who, self.history.then_some(true)).await?;
+        out.confirm(&json!({ "removed": self.who, "history": self.history }), |_| {
+            let messages = if self.history { " and every message" } else { "" };
+            format!("removed {}{messages}", sanitise::name(&self.who))
         })
     }
 }

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use axum::extract::State;
-use bitchat_protocol::engine::{Command, Reply};
+use bitchat_protocol::engine::{Command, Extent, Reply};
 use serde::Deserialize;
 
 use super::{Answer, answer, contact, contacts, done, mismatch};
 use crate::control::Handle;
 use crate::control::problem::Problem;
-use crate::control::request::{Body, Named, bad};
+use crate::control::request::{Body, Named, Params, bad};
 use crate::control::view::{Added, Contact, Contacts, Invitation, Nothing};
 
 #[derive(Deserialize)]
@@ -78,10 +78,19 @@ pub(in crate::control) async fn change(
     answer(contact(handle.ask(command).await?)?.into())
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::control) struct Removal {
+    #[serde(default)]
+    history: bool,
+}
+
 pub(in crate::control) async fn remove(
     State(handle): State<Handle>,
     Named(who): Named,
+    Params(wish): Params<Removal>,
 ) -> Result<axum::Json<super::Versioned<Nothing>>, Problem> {
-    done(&handle.ask(Command::Remove(who)).await?)?;
+    let extent = if wish.history { Extent::History } else { Extent::Contact };
+    done(&handle.ask(Command::Remove { who, extent }).await?)?;
     answer(Nothing {})
 }

@@ -141,7 +141,10 @@ impl Memory {
             Command::Verify { who, verified } => {
                 Reply::Contact(ContactView { verified, ..contact(&who.0) })
             }
-            Command::Remove(_) => Reply::Done,
+            Command::Remove { extent, .. } => {
+                self.asked.push(format!("Remove {extent:?}"));
+                Reply::Done
+            }
             Command::Send { text, expires, .. } => {
                 self.asked.push(format!("Send {} bytes expires={expires:?}", text.len()));
                 Reply::Delivery(delivery(DeliveryState::Queued))

@@ -1,6 +1,8 @@
 //! Whatever is written and read, in whatever order, the store agrees with a map.
 
 use bitchat_protocol::store::MemoryStore;
+use std::collections::BTreeMap;
+
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -9,7 +11,8 @@ use super::*;
 
 /// Keys that are prefixes of each other, hold NUL, `/`, `..` and 0xFF, or differ by table alone.
 const SCOPES: &[&[u8]] = &[b"", b"\0", b"a", b"a\0", b"a/b", b"..", b"\xFF", b"\xFF\xFF", b"ab"];
-const TABLES: &[Table] = &[Table::Meta, Table::Outbox, Table::Held];
+const TABLES: &[Table] =
+    &[Table::Meta, Table::Outbox, Table::Held, Table::Message, Table::Delivery];
 const ORDERS: &[&[u8]] =
     &[b"", b"\0", b"\0\0", b"\x01", b"\x7F", b"\xFF", &[0xFF; 16], b"\xFE\xFF"];
 
@@ -20,6 +23,8 @@ enum Step {
     Scan(Key, usize),
     ScanBack(Key, Option<Vec<u8>>, usize),
     Walk(Table, usize),
+    /// So many steps towards new keys.
+    Erase(usize),
     Reopen,
 }
 
@@ -47,6 +52,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (key(), proptest::option::of(select(ORDERS)), 0usize..6)
             .prop_map(|(key, before, limit)| Step::ScanBack(key, before.map(<[u8]>::to_vec), limit)),
         2 => (select(TABLES), 1usize..7).prop_map(|(table, limit)| Step::Walk(table, limit)),
+        1 => (0usize..6).prop_map(Step::Erase),
         1 => Just(Step::Reopen),
     ]
 }
@@ -96,6 +102,12 @@ proptest! {
                 ),
                 Step::Walk(table, limit) => {
                     prop_assert_eq!(walk(&store, table, limit), walk(&map, table, limit));
+                }
+                Step::Erase(steps) => {
+                    store.want_erasure();
+                    for _ in 0..steps {
+                        let _ = store.erase_step().expect("a step");
+                    }
                 }
                 Step::Reopen => {
                     drop(store);
