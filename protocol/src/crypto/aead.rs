@@ -19,8 +19,12 @@ fn body_key(
     message_key: &Secret<32>,
     salt: &[u8; HEADER_NONCE_BYTES],
 ) -> ([u8; 12], ChaCha20Poly1305) {
-    let material: Secret<44> = expand(salt, message_key.expose(), b"bitchat/1 body");
-    let (key, nonce) = material.expose().split_at(32);
+    split(&expand(salt, message_key.expose(), b"bitchat/1 body"))
+}
+
+/// Nonce and cipher of 32 bytes of key and 12 of nonce.
+fn split(key_and_nonce: &Secret<44>) -> ([u8; 12], ChaCha20Poly1305) {
+    let (key, nonce) = key_and_nonce.expose().split_at(32);
     let (mut key_array, mut nonce_array) = ([0; 32], [0; 12]);
     key_array.copy_from_slice(key);
     nonce_array.copy_from_slice(nonce);
@@ -90,6 +94,37 @@ pub fn open_header(
     let payload = Payload { msg: sealed, aad: associated };
     let cipher = XChaCha20Poly1305::new(key.expose().into());
     cipher.decrypt(nonce.into(), payload).map_err(|_| Error::Decrypt)
+}
+
+/// Seals one text under a key and nonce that were derived for it alone; the result is
+/// [`BODY_TAG_BYTES`] longer.
+///
+/// # Errors
+///
+/// [`Error::Bug`] if the text is longer than 256 GiB.
+pub fn seal_once(
+    key_and_nonce: &Secret<44>,
+    associated: &[u8],
+    plaintext: &[u8],
+) -> Result<Vec<u8>, Error> {
+    let (nonce, cipher) = split(key_and_nonce);
+    let payload = Payload { msg: plaintext, aad: associated };
+    cipher.encrypt(&nonce.into(), payload).map_err(|_| Error::Bug("text too long"))
+}
+
+/// Opens what [`seal_once`] made.
+///
+/// # Errors
+///
+/// [`Error::Decrypt`] whatever is wrong.
+pub fn open_once(
+    key_and_nonce: &Secret<44>,
+    associated: &[u8],
+    sealed: &[u8],
+) -> Result<Vec<u8>, Error> {
+    let (nonce, cipher) = split(key_and_nonce);
+    let payload = Payload { msg: sealed, aad: associated };
+    cipher.decrypt(&nonce.into(), payload).map_err(|_| Error::Decrypt)
 }
 
 #[cfg(test)]
