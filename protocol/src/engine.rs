@@ -14,7 +14,7 @@
 //! - Everything is bounded; while [`Engine::is_full`], the driver feeds nothing but `Persisted`.
 //!
 //! One file for each kind of input: `request` and `contacts` (commands), `frame`, `admit` and
-//! `deliver` (what arrives), `drain` (what leaves), `connection`, `timeout`, `commit`.
+//! `deliver` (what arrives), `drain` (what leaves), `export` and `import` (files), `connection`, `timeout`, `commit`.
 
 pub mod command;
 pub mod input;
@@ -26,7 +26,9 @@ mod connection;
 mod contacts;
 mod deliver;
 mod drain;
+mod export;
 mod frame;
+mod import;
 mod invite;
 mod request;
 mod start;
@@ -41,6 +43,8 @@ pub use command::{
     Command, CommandError, ContactView, DeliveryView, IdentityView, InvitationView, MessageView,
     QueueView, Reply, Who,
 };
+pub use export::{Export, ExportView};
+pub use import::{IMPORT_MAX, ImportView};
 pub use input::{CommandId, Input};
 pub use output::{Event, Fact, Output};
 pub use start::Setup;

@@ -8,6 +8,7 @@ use super::{DeliveryState, Engine, Event, Output};
 use crate::contact::{self, CONTACTS_MAX, Contact};
 use crate::envelope::{Body, Content};
 use crate::id::MessageId;
+use crate::inbox;
 use crate::invitation::{ContactRecord, Invitation, Target};
 use crate::outbox::EXPIRES_AFTER;
 use crate::store::{Key, Store, Table};
@@ -167,6 +168,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         }
         self.told.remove(&contact.device);
         self.receipts.remove(&account);
+        inbox::forget_owed(&mut self.store, account)?;
         self.store.delete(Key::of(Table::Contact, &account.0));
         self.book.remove(&account);
         self.after_writes(Output::Event(Event::Contact(account)));

@@ -156,7 +156,7 @@ fn zero_low_order_and_non_canonical_points_are_refused() {
 }
 
 #[test]
-fn nobody_seals_for_itself_or_is_shown_its_own_seal() {
+fn nobody_seals_for_itself() {
     let Scene { alice, .. } = scene();
 
     let sealed = seal(&alice, alice.certificate(), LETTER, &mut rng(3));
