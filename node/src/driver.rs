@@ -332,6 +332,8 @@ const fn writes(command: &Command) -> bool {
         | Command::Verify { .. }
         | Command::Remove(_)
         | Command::Send { .. }
-        | Command::Acknowledge { .. } => true,
+        | Command::Acknowledge { .. }
+        | Command::Export(_)
+        | Command::Import(_) => true,
     }
 }
