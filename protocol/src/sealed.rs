@@ -52,7 +52,7 @@ const HIDDEN_BYTES: usize = CERTIFICATE_BYTES + BODY_TAG_BYTES;
 /// What a seal adds to its padded letter.
 const OVERHEAD: usize = EPHEMERAL_BYTES + HIDDEN_BYTES + BODY_TAG_BYTES;
 
-/// No seal is shorter: texts up to some 590 bytes, receipts and greetings look alike.
+/// No seal is shorter: texts of up to 560 bytes, receipts and greetings look alike.
 pub const FLOOR: usize = 1_024;
 
 /// Ends the letter; zeros follow.

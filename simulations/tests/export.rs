@@ -388,3 +388,28 @@ fn a_removed_contact_is_owed_nothing() {
     assert_eq!((owed, alice.disk.count(Table::Owed)), (1, 0));
     assert!(export(&mut alice).seals.is_empty());
 }
+
+/// What docs/SPEC.md says about lengths: the first of a session look like a long text, the first of
+/// an export carries our record, the rest is of one length.
+#[test]
+fn a_carrier_sees_the_lengths_that_the_specification_admits() {
+    let (mut alice, mut bob) = strangers();
+    send(&mut bob, "alice");
+    let lengths = |page: &ExportView| page.seals.iter().map(Vec::len).collect::<Vec<_>>();
+    let first = export(&mut bob);
+    import(&mut alice, &first.seals);
+    let answer = export(&mut alice);
+    import(&mut bob, &answer.seals);
+    for bytes in [1, 100, 560, 3_500] {
+        let (to, text) = (Who("alice".to_owned()), "x".repeat(bytes));
+        bob.ask(Command::Send { to, text, expires: None }).expect("queued");
+    }
+
+    let later = export(&mut bob);
+
+    assert!(lengths(&first).iter().all(|length| (3_900..4_200).contains(length)), "{first:?}");
+    assert_eq!(
+        (lengths(&answer), lengths(&later)),
+        (vec![2_432], vec![2_432, 1_024, 1_024, 3_968])
+    );
+}
