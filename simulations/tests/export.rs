@@ -407,9 +407,10 @@ fn a_carrier_sees_the_lengths_that_the_specification_admits() {
 
     let later = export(&mut bob);
 
-    assert!(lengths(&first).iter().all(|length| (3_900..4_200).contains(length)), "{first:?}");
-    assert_eq!(
-        (lengths(&answer), lengths(&later)),
-        (vec![2_432], vec![2_432, 1_024, 1_024, 3_968])
-    );
+    let first = lengths(&first);
+    assert!(first.iter().all(|length| (3_500..4_500).contains(length)), "{first:?}");
+    let (answer, later) = (lengths(&answer), lengths(&later));
+    assert!((2_000..2_700).contains(&answer[0]) && answer.len() == 1, "{answer:?}");
+    assert!((2_000..2_700).contains(&later[0]), "{later:?}");
+    assert_eq!(later[1..], [1_024, 1_024, 3_968]);
 }

@@ -22,7 +22,7 @@ const LENGTH_BYTES: usize = 4;
 const CHECK_BYTES: usize = 4;
 
 /// One record of a file.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
     /// A seal as it was written. Whether it is for us only its keys will tell.
     Seal(Vec<u8>),
