@@ -4,108 +4,24 @@
 #![allow(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 #[allow(dead_code, reason = "shared with other tests")]
+#[path = "support/files.rs"]
+mod files;
+#[allow(dead_code, reason = "shared with other tests")]
 #[path = "support/bench.rs"]
 mod support;
 
 use std::time::Duration;
 
-use bitchat_protocol::crypto::Secret;
 use bitchat_protocol::engine::{
-    Command, CommandError, DeliveryState, DeliveryView, Event, Export, ExportView, ImportView,
-    Input, Reply, Who,
+    Command, CommandError, DeliveryState, Event, Export, ExportView, ImportView, Input, Reply, Who,
 };
 use bitchat_protocol::id::MessageId;
-use bitchat_protocol::identity::{Account, Device, Identity, Phrase};
-use bitchat_protocol::sealed;
-use bitchat_protocol::store::{Key, Table};
-use bitchat_protocol::time::UnixMillis;
-use rand_chacha::ChaCha20Rng;
-use rand_chacha::rand_core::SeedableRng;
-use support::{Bench, exchange, identity, link, pair};
+use bitchat_protocol::store::Table;
+
+use files::{delivery, export, import, page, part, send, strangers};
+use support::{Bench, exchange, link, pair};
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
-
-fn page(from: &mut Bench, what: Export) -> ExportView {
-    match from.ask(Command::Export(what)) {
-        Ok(Reply::Exported(page)) => page,
-        other => panic!("{other:?}"),
-    }
-}
-
-/// Every page.
-fn export(from: &mut Bench) -> ExportView {
-    let mut whole = page(from, Export::All { after: None });
-    while let Some(after) = whole.next {
-        let more = page(from, Export::All { after: Some(after) });
-        whole.seals.extend(more.seals);
-        whole.messages += more.messages;
-        whole.receipts += more.receipts;
-        whole.held_back += more.held_back;
-        whole.no_keys += more.no_keys;
-        whole.next = more.next;
-    }
-    whole
-}
-
-fn import(to: &mut Bench, seals: &[Vec<u8>]) -> ImportView {
-    let mut whole = ImportView::default();
-    for seals in seals.chunks(256) {
-        match to.ask(Command::Import(seals.to_vec())) {
-            Ok(Reply::Imported(view)) => {
-                whole.delivered += view.delivered;
-                whole.receipts += view.receipts;
-                whole.duplicates += view.duplicates;
-                whole.not_for_us += view.not_for_us;
-                whole.refused += view.refused;
-                whole.busy.extend(view.busy);
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-    whole
-}
-
-fn send(from: &mut Bench, to: &str) -> MessageId {
-    match from.send(to) {
-        Ok(Reply::Delivery(view)) => view.id,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn delivery(at: &mut Bench, id: MessageId) -> DeliveryView {
-    match at.ask(Command::Delivery(id)) {
-        Ok(Reply::Delivery(view)) => view,
-        other => panic!("{other:?}"),
-    }
-}
-
-/// Bob has added Alice by her link; nobody has met.
-fn strangers() -> (Bench, Bench) {
-    let (mut alice, mut bob) = (Bench::new("alice", 1), Bench::new("bob", 2));
-    let (link, _) = alice.invitation(true);
-    bob.ask(Command::AddContact { link, name: None }).expect("added");
-    (alice, bob)
-}
-
-fn assert_dropped(at: &mut Bench, seals: &[Vec<u8>]) {
-    let before = rows(at);
-    let not_for_us = u64::try_from(seals.len()).expect("few");
-    assert_eq!(import(at, seals), ImportView { not_for_us, ..ImportView::default() });
-    assert!(rows(at) == before);
-}
-
-/// The whole disk.
-fn rows(at: &Bench) -> Vec<(Key, Vec<u8>)> {
-    let mut rows = Vec::new();
-    at.disk.for_each(|key, value| rows.push((key.clone(), value.to_vec())));
-    rows
-}
-
-/// Both links are down.
-fn part(alice: &mut Bench, bob: &mut Bench) {
-    alice.feed(Input::Disconnected { peer: bob.device });
-    bob.feed(Input::Disconnected { peer: alice.device });
-}
 
 #[test]
 fn two_that_never_met_exchange_messages_and_receipts_by_files_alone() {
@@ -244,90 +160,6 @@ fn a_record_that_went_by_file_is_told_again_over_a_link() {
 }
 
 #[test]
-fn what_is_for_somebody_else_or_damaged_or_noise_changes_nothing() {
-    let (mut alice, mut bob) = strangers();
-    send(&mut bob, "alice");
-    let seals = export(&mut bob).seals;
-    let mut carol = Bench::new("carol", 3);
-    let mut damaged = seals.clone();
-    damaged.iter_mut().for_each(|seal| seal[700] ^= 1);
-    let noise = vec![vec![7; 1_024], Vec::new(), vec![1; 100], vec![0; 300_000]];
-
-    assert_dropped(&mut carol, &seals);
-    assert_dropped(&mut bob, &seals);
-    assert_dropped(&mut alice, &damaged);
-    assert_dropped(&mut alice, &noise);
-    assert_eq!(alice.refusals, 0, "nobody is told");
-}
-
-#[test]
-fn an_invitation_for_one_that_came_by_file_admits_one() {
-    let (mut alice, mut bob) = (Bench::new("alice", 1), Bench::new("bob", 2));
-    let mut eve = Bench::new("eve", 4);
-    let (link, _) = alice.invitation(true);
-    for who in [&mut bob, &mut eve] {
-        who.ask(Command::AddContact { link: link.clone(), name: None }).expect("added");
-    }
-    let (first, second) = (export(&mut bob), export(&mut eve));
-
-    let admitted = import(&mut alice, &first.seals);
-    let refused = import(&mut alice, &second.seals);
-
-    assert_eq!(admitted, ImportView { delivered: 1, ..ImportView::default() });
-    assert_eq!(refused, ImportView { refused: 1, ..ImportView::default() });
-    assert_eq!(alice.disk.count(Table::Contact), 1);
-}
-
-/// A burst of twenty, then ten in a second: what is too much may pass later.
-#[test]
-fn too_many_strangers_at_once_are_told_apart_from_the_refused() {
-    let mut alice = Bench::new("alice", 1);
-    let (link, _) = alice.invitation(false);
-    let hello = |seed| {
-        let mut guest = Bench::new("guest", seed);
-        guest.ask(Command::AddContact { link: link.clone(), name: None }).expect("added");
-        export(&mut guest).seals
-    };
-    let seals: Vec<_> = (100..122).flat_map(hello).collect();
-
-    let first = import(&mut alice, &seals);
-    alice.pass(Duration::from_secs(1));
-    let then: Vec<_> = first.busy.iter().map(|place| seals[*place].clone()).collect();
-    let second = import(&mut alice, &then);
-
-    assert_eq!((first.delivered, first.refused, first.busy), (20, 0, vec![20, 21]));
-    assert_eq!((second.delivered, second.busy), (2, Vec::new()));
-}
-
-/// Mallory's account certifies Alice's device with a key of Mallory's: its seals open, and are not
-/// Alice's.
-#[test]
-fn an_account_that_certifies_a_device_of_another_is_refused() {
-    let (mut alice, mut bob) = pair();
-    part(&mut alice, &mut bob);
-    send(&mut alice, "bob");
-    let seals = export(&mut alice).seals;
-    let letter = sealed::open(&identity(2), &seals[0]).expect("for bob").letter;
-    let alices = identity(1);
-    let seed = alices.device().signing().seed().duplicate();
-    let mut rng = ChaCha20Rng::seed_from_u64(77);
-    let device = Device::from_secrets(seed, Secret::random(&mut rng));
-    let account = Account::from_phrase(&Phrase::generate(&mut rng).expect("phrase"));
-    let certificate = account.certify(&device, 1, 9, UnixMillis(0));
-    let mallory = Identity::new(device, certificate).expect("it holds");
-    let bobs = identity(2);
-    let forged = sealed::seal(&mallory, bobs.certificate(), &letter, &mut rng).expect("sealed");
-
-    let before = import(&mut bob, std::slice::from_ref(&forged));
-    let taken = import(&mut bob, &seals);
-    let after = import(&mut bob, &[forged]);
-
-    assert_eq!(before, ImportView { refused: 1, ..ImportView::default() });
-    assert_eq!(taken.delivered, 1);
-    assert_eq!(after, ImportView { refused: 1, ..ImportView::default() });
-}
-
-#[test]
 fn a_contact_without_keys_is_counted_and_keeps_nobody_else_back() {
     let (mut alice, mut bob) = strangers();
     let (_, short) = Bench::new("carol", 3).invitation(true);
@@ -361,18 +193,9 @@ fn no_more_is_exported_than_the_recipient_keeps_keys_for() {
     assert_eq!((rest.messages, rest.held_back, taken_then.delivered), (51, 0, 51));
     let in_order = alice.events.iter().filter_map(|event| match event {
         Event::Received(view) => Some((view.gap, view.late)),
-        _ => None,
+        Event::Delivery(_) | Event::Contact(_) => None,
     });
     assert!(in_order.clone().count() == 2_050 && in_order.into_iter().all(|m| m == (0, false)));
-}
-
-#[test]
-fn more_than_256_envelopes_at_once_are_refused() {
-    let mut alice = Bench::new("alice", 1);
-
-    let refused = alice.ask(Command::Import(vec![Vec::new(); 257]));
-
-    assert!(matches!(refused, Err(CommandError::OutOfRange(_))), "{refused:?}");
 }
 
 #[test]
