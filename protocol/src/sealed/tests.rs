@@ -7,7 +7,6 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use super::*;
-use crate::crypto::Secret;
 use crate::identity::{Account, Device, Phrase};
 use crate::time::UnixMillis;
 
@@ -37,6 +36,21 @@ fn scene() -> Scene {
     let (alice, bob) = (identity(1), identity(2));
     let seal = seal(&alice, bob.certificate(), LETTER, &mut rng(3)).expect("sealed");
     Scene { alice, bob, seal }
+}
+
+/// A seal with this certificate inside, proven by the secret that its maker has.
+fn forge(certificate: &[u8], proof: &DhSecret, recipient: &Identity) -> Vec<u8> {
+    let theirs = recipient.certificate().identity_dh();
+    let ephemeral = DhSecret::random(&mut rng(5));
+    let travels = *ephemeral.public().as_bytes();
+    let shared = ephemeral.agree(&theirs).expect("a good point");
+    let outer = Outer::new(recipient.certificate(), &travels, &shared);
+    let hidden = seal_once(&outer.key, &outer.transcript, certificate).expect("short");
+    let proof = proof.agree(&theirs).expect("a good point");
+    let inner = Inner::new(&outer, certificate, &hidden, (&shared, &proof));
+    let padded = pad(LETTER).expect("short");
+    let text = seal_once(&inner.key, &inner.transcript, &padded).expect("short");
+    [travels.as_slice(), &hidden, &text].concat()
 }
 
 fn assert_refused(at: &Identity, seal: &[u8], why: &str) {
@@ -86,23 +100,13 @@ fn a_seal_that_is_cut_or_longer_is_refused() {
 #[test]
 fn a_seal_forged_from_public_records_is_refused() {
     let (alice, bob) = (identity(1), identity(2));
-    let shared_of = |secret: &DhSecret| {
-        let travels = *secret.public().as_bytes();
-        (travels, secret.agree(&bob.certificate().identity_dh()).expect("a good point"))
-    };
-    let ephemeral = DhSecret::random(&mut rng(5));
-    let (travels, shared) = shared_of(&ephemeral);
-    let outer = Outer::new(bob.certificate(), &travels, &shared);
     let certificate = alice.certificate().to_bytes();
-    let hidden = seal_once(&outer.key, &outer.transcript, &certificate).expect("short");
-    let stranger = DhSecret::random(&mut rng(6));
-    let (_, proof) = shared_of(&stranger);
-    for guess in [&proof, &shared, &Secret::take(&mut [0; 32])] {
-        let inner = Inner::new(&outer, &certificate, &hidden, (&shared, guess));
-        let padded = pad(LETTER).expect("short");
-        let text = seal_once(&inner.key, &inner.transcript, &padded).expect("short");
-        assert_refused(&bob, &[travels.as_slice(), &hidden, &text].concat(), "forged");
+    let (ephemeral, stranger) = (DhSecret::random(&mut rng(5)), DhSecret::random(&mut rng(6)));
+    for guess in [&stranger, &ephemeral] {
+        assert_refused(&bob, &forge(&certificate, guess, &bob), "forged");
     }
+    let good = forge(&certificate, alice.device().dh(), &bob);
+    assert!(open(&bob, &good).is_ok(), "with the sender's secret");
 }
 
 /// The hidden certificate of one seal before the letter of another, by every sender who could try.
@@ -125,17 +129,8 @@ fn a_certificate_with_another_key_is_refused() {
     let (alice, bob, mallory) = (identity(1), identity(2), identity(7));
     let mut certificate = alice.certificate().to_bytes();
     certificate[64..96].copy_from_slice(mallory.certificate().identity_dh().as_bytes());
-    let ephemeral = DhSecret::random(&mut rng(5));
-    let theirs = bob.certificate().identity_dh();
-    let travels = *ephemeral.public().as_bytes();
-    let shared = ephemeral.agree(&theirs).expect("a good point");
-    let outer = Outer::new(bob.certificate(), &travels, &shared);
-    let hidden = seal_once(&outer.key, &outer.transcript, &certificate).expect("short");
-    let proof = mallory.device().dh().agree(&theirs).expect("a good point");
-    let inner = Inner::new(&outer, &certificate, &hidden, (&shared, &proof));
-    let text = seal_once(&inner.key, &inner.transcript, &pad(LETTER).expect("short"));
 
-    let forged = [travels.as_slice(), &hidden, &text.expect("short")].concat();
+    let forged = forge(&certificate, mallory.device().dh(), &bob);
 
     assert_refused(&bob, &forged, "alice's certificate with mallory's key");
 }
@@ -162,6 +157,8 @@ fn nobody_seals_for_itself() {
     let sealed = seal(&alice, alice.certificate(), LETTER, &mut rng(3));
 
     assert!(matches!(sealed, Err(Error::NotAuthentic(_))));
+    let certificate = alice.certificate().to_bytes();
+    assert_refused(&alice, &forge(&certificate, alice.device().dh(), &alice), "her own");
 }
 
 /// A carrier sees neither the sender nor the recipient nor the letter, and no two seals share bytes.
