@@ -60,7 +60,7 @@ fn foreign(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| open(&carol, black_box(&sealed)));
 }
 
-/// The largest part of each: making takes three of these, opening two and a signature.
+/// The largest part of each: making takes two of these and a key pair, opening two and a signature.
 #[divan::bench]
 fn agreement(bencher: Bencher<'_, '_>) {
     let mut rng = ChaCha20Rng::seed_from_u64(5);

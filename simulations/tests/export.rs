@@ -3,6 +3,9 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+#[path = "../../protocol/tests/support/forge.rs"]
+mod forge;
+
 #[allow(dead_code, reason = "shared with other tests")]
 #[path = "support/files.rs"]
 mod files;
@@ -12,10 +15,12 @@ mod support;
 
 use std::time::Duration;
 
+use bitchat_proto::wire;
 use bitchat_protocol::engine::{
     Command, CommandError, DeliveryState, Event, Export, ExportView, ImportView, Input, Reply, Who,
 };
-use bitchat_protocol::id::MessageId;
+use bitchat_protocol::id::{InvitationToken, MessageId};
+use bitchat_protocol::invitation::{Invitation, Target};
 use bitchat_protocol::store::Table;
 
 use files::{delivery, export, import, page, part, send, strangers};
@@ -171,6 +176,33 @@ fn a_contact_without_keys_is_counted_and_keeps_nobody_else_back() {
     assert_eq!((out.messages, out.no_keys), (1, 2));
     assert_eq!(page(&mut bob, Export::One(id)).no_keys, 1);
     assert_eq!(import(&mut alice, &out.seals).delivered, 1);
+}
+
+/// A contact may sign any key: one that no secret can be agreed with is its own problem.
+#[test]
+fn a_contact_whose_key_is_of_low_order_keeps_nobody_else_back() {
+    let (mut alice, mut bob) = strangers();
+    let forger = forge::Forger::new();
+    let mut point = vec![0; 32];
+    point[0] = 1;
+    let certificate =
+        forger.certify(wire::Certificate { identity_dh: point, ..forger.certificate() });
+    let record = forger.sign(&wire::ContactRecord {
+        certificate: Some(certificate),
+        expires_ms: forge::NOW.0 + 1_000_000,
+        ..forger.record()
+    });
+    let (token, nickname) = (InvitationToken([1; 16]), "mallory".to_owned());
+    let target = Target::Record(record);
+    let link = Invitation { token, expires: None, nickname, target }.to_link();
+    bob.ask(Command::AddContact { link, name: None }).expect("added");
+    send(&mut bob, "mallory");
+    send(&mut bob, "alice");
+
+    let out = export(&mut bob);
+
+    assert_eq!((out.messages, out.no_keys), (2, 2));
+    assert_eq!(import(&mut alice, &out.seals).delivered, 2);
 }
 
 /// The recipient keeps keys for 2,000 messages that did not come: no file may outrun them.

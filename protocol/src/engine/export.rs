@@ -8,7 +8,7 @@
 use rand_core::CryptoRng;
 
 use super::command::CommandError;
-use super::{DeliveryState, Engine};
+use super::{DeliveryState, Engine, Fact};
 use crate::envelope::{Body, Envelope, Frame};
 use crate::error::Error;
 use crate::id::{AccountId, DeviceId, MessageId};
@@ -80,7 +80,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 let place = self.outbox.place(&id).ok_or(CommandError::NotWaiting(id))?;
                 match self.recipient(place.0)? {
                     Some(recipient) => {
-                        self.export_row(place.1, &recipient, &mut page)?;
+                        self.try_row(place.1, &recipient, &mut page)?;
                         self.doubt(recipient.device);
                     }
                     None => page.no_keys = 1,
@@ -129,14 +129,16 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             page.no_keys = page.no_keys.saturating_add(u64::try_from(rows).unwrap_or(u64::MAX));
             return Ok(());
         };
-        self.export_receipts(&owed, &recipient, page)?;
+        if let Err(error) = self.export_receipts(&owed, &recipient, page) {
+            self.passed_over(error)?;
+        }
         let mut last = first;
         while let Some(sequence) = self.next_after(account, last) {
             if page.is_full() {
                 page.next = Some((account, last));
                 break;
             }
-            self.export_row(sequence, &recipient, page)?;
+            self.try_row(sequence, &recipient, page)?;
             last = sequence;
         }
         self.doubt(recipient.device);
@@ -152,9 +154,30 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         let Some(contact) = self.book.get(&account) else { return Ok(None) };
         let device = contact.device;
         let Some(record) = contact.record.as_deref() else { return Ok(None) };
-        let certificate = ContactRecord::parse(record)?.certificate().clone();
+        let Ok(record) = ContactRecord::parse(record) else { return Ok(None) };
+        let certificate = record.certificate().clone();
         let usable = certificate.device() == device && self.has_way(account, device)?;
         Ok(usable.then_some(Recipient { account, device, certificate }))
+    }
+
+    fn try_row(
+        &mut self,
+        sequence: u64,
+        recipient: &Recipient,
+        page: &mut ExportView,
+    ) -> Result<(), Error> {
+        let Err(error) = self.export_row(sequence, recipient, page) else { return Ok(()) };
+        page.no_keys = page.no_keys.saturating_add(1);
+        self.passed_over(error)
+    }
+
+    /// A contact whose keys are good for nothing does not keep the others back; our disk does.
+    fn passed_over(&mut self, error: Error) -> Result<(), Error> {
+        if let Error::Store(_) = error {
+            return Err(error);
+        }
+        self.fact(Fact::Refused(error.label()));
+        Ok(())
     }
 
     fn export_row(
