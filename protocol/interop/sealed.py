@@ -7,7 +7,7 @@ from primitives import (
     PRIME, Refused, be32, dh, dh_public, hkdf, open_sealed, seal as encrypt, sha256, transcript,
 )
 
-FLOOR, LONGEST = 1024, 256 * 1024
+FLOOR, LONGEST = 2048, 256 * 1024
 OVERHEAD = 32 + 196 + 16
 MAGIC = b"bitchat envelopes 1\n"
 

@@ -46,8 +46,8 @@ def refused(whole):
         changed = bytearray(whole)
         changed[at] ^= 0x80
         yield f"with byte {at} changed", bytes(changed)
-    yield "cut", whole[:-64]
-    yield "longer", whole + bytes(64)
+    yield "cut", whole[:-128]
+    yield "longer", whole + bytes(128)
 
 
 def opens(recipient, secret, data):

@@ -52,8 +52,9 @@ const HIDDEN_BYTES: usize = CERTIFICATE_BYTES + BODY_TAG_BYTES;
 /// What a seal adds to its padded letter.
 const OVERHEAD: usize = EPHEMERAL_BYTES + HIDDEN_BYTES + BODY_TAG_BYTES;
 
-/// No seal is shorter: texts of up to 560 bytes, receipts and greetings look alike.
-pub const FLOOR: usize = 1_024;
+/// No seal is shorter: texts of up to 400 bytes, receipts and greetings look alike, whether the
+/// ratchet's header is of its small or of its large size.
+pub const FLOOR: usize = 2_048;
 
 /// Ends the letter; zeros follow.
 const MARKER: u8 = 0x80;

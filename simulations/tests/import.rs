@@ -32,7 +32,7 @@ fn what_is_for_somebody_else_or_damaged_or_noise_changes_nothing() {
     let mut carol = Bench::new("carol", 3);
     let mut damaged = seals.clone();
     damaged.iter_mut().for_each(|seal| seal[700] ^= 1);
-    let noise = vec![vec![7; 1_024], Vec::new(), vec![1; 100], vec![0; 300_000]];
+    let noise = vec![vec![7; 2_048], Vec::new(), vec![1; 100], vec![0; 300_000]];
 
     assert_dropped(&mut carol, &seals);
     assert_dropped(&mut bob, &seals);

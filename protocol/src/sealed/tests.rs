@@ -92,7 +92,7 @@ fn a_seal_that_is_cut_or_longer_is_refused() {
         assert_refused(&bob, &seal[at + 1..], "cut in front");
     }
     assert_refused(&bob, &[seal.as_slice(), &[0]].concat(), "longer");
-    assert_refused(&bob, &[seal.as_slice(), &[0; 64]].concat(), "as long as another");
+    assert_refused(&bob, &[seal.as_slice(), &[0; 128]].concat(), "as long as another");
     assert_refused(&bob, &vec![9; SEAL_BYTES_MAX + 1], "too long");
 }
 
@@ -206,9 +206,9 @@ fn short_letters_have_one_length_and_long_ones_few() {
     };
 
     assert_eq!([0, 1, 400, FLOOR - OVERHEAD - 1].map(length), [FLOOR; 4]);
-    assert_eq!(length(FLOOR - OVERHEAD), 1_088);
-    let classes: std::collections::BTreeSet<_> = (0..8_000).step_by(97).map(length).collect();
-    assert!(classes.len() < 45, "{} lengths up to 8,000 bytes", classes.len());
+    assert_eq!(length(FLOOR - OVERHEAD), 2_176);
+    let classes: std::collections::BTreeSet<_> = (0..16_000).step_by(97).map(length).collect();
+    assert!(classes.len() < 50, "{} lengths up to 16,000 bytes", classes.len());
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn a_padding_that_no_sender_makes_is_refused() {
         assert!(unpad(padded).is_err());
     }
     let mut longer = pad(LETTER).expect("short").to_vec();
-    longer.extend([0; 64]);
+    longer.extend([0; 128]);
     assert!(unpad(longer).is_err());
 }
 
