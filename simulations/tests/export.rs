@@ -179,6 +179,28 @@ fn a_contact_without_keys_is_counted_and_keeps_nobody_else_back() {
     assert_eq!(import(&mut alice, &out.seals).delivered, 1);
 }
 
+/// Receipts alone fill pages, too.
+#[test]
+fn an_export_for_many_contacts_comes_in_pages() {
+    let mut alice = Bench::new("alice", 1);
+    let (link, _) = alice.invitation(false);
+    let mut guests: Vec<_> = (100..240).map(|seed| Bench::new("guest", seed)).collect();
+    for guest in &mut guests {
+        guest.ask(Command::AddContact { link: link.clone(), name: None }).expect("added");
+        alice.pass(Duration::from_millis(100));
+        assert_eq!(import(&mut alice, &export(guest).seals).delivered, 1);
+    }
+
+    let first = page(&mut alice, Export::All { after: None });
+    let second = page(&mut alice, Export::All { after: first.next });
+
+    assert_eq!((first.receipts, second.receipts, second.next), (128, 12, None));
+    let seals = [first.seals, second.seals].concat();
+    for guest in [0, 70, 139] {
+        assert_eq!(import(&mut guests[guest], &seals).receipts, 1);
+    }
+}
+
 /// A contact may sign any key: one that no secret can be agreed with is its own problem.
 #[test]
 fn a_contact_whose_key_is_of_low_order_keeps_nobody_else_back() {

@@ -99,12 +99,18 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             .map(|contact| contact.account)
             .filter(|account| after.is_none_or(|(last, _)| *account >= last))
             .collect();
+        let mut done = None;
         for account in accounts {
+            if page.is_full() {
+                page.next = done.map(|account| (account, u64::MAX));
+                break;
+            }
             let after = after.filter(|(last, _)| *last == account).map(|(_, sequence)| sequence);
             self.export_contact(account, after, page)?;
             if page.next.is_some() {
                 break;
             }
+            done = Some(account);
         }
         Ok(())
     }
