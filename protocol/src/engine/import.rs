@@ -52,7 +52,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 Ok(Fate::Taken(Taken::Notice)) => {}
                 Ok(Fate::Taken(Taken::Duplicate)) => add(&mut view.duplicates, 1),
                 Ok(Fate::NotForUs) => add(&mut view.not_for_us, 1),
-                Err(Error::Busy(_)) => view.busy.push(place),
+                Err(Error::Busy { .. }) => view.busy.push(place),
                 Err(Error::Store(error)) => return Err(error.into()),
                 Err(error) => {
                     self.fact(Fact::Refused(error.label()));
