@@ -90,7 +90,7 @@ impl Profile {
         &self.home
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bitchat-under-test"));
         command.arg("--home").arg(&self.home).args(&self.extra).args(args);
         command
@@ -120,6 +120,19 @@ impl Profile {
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
+    }
+
+    /// With bytes on stdin, and stdout as bytes.
+    pub(crate) fn run_bytes(&self, args: &[&str], stdin: &[u8]) -> (Finished, Vec<u8>) {
+        let mut child = self.command(args).stdin(Stdio::piped()).spawn().expect("the program runs");
+        drop(child.stdin.take().expect("piped").write_all(stdin));
+        let output = child.wait_with_output().expect("it ends");
+        let finished = Finished {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        };
+        (finished, output.stdout)
     }
 
     /// Runs a command that must succeed and returns its JSON objects, one a line.

@@ -11,6 +11,7 @@
 )]
 
 mod architecture;
+mod carried;
 mod cli;
 mod crash;
 mod errors;

@@ -13,8 +13,10 @@ mod config;
 mod contact;
 mod daemon;
 mod demo;
+mod export;
 mod history;
 mod id;
+mod import;
 mod init;
 mod peers;
 mod queue;
@@ -50,6 +52,8 @@ pub(crate) enum NodeVerb {
     Peers(peers::Peers),
     #[command(subcommand)]
     Queue(queue::Queue),
+    ExportEnvelope(export::ExportEnvelope),
+    ImportEnvelope(import::ImportEnvelope),
 }
 
 impl Verb {
@@ -85,6 +89,8 @@ impl NodeVerb {
             Self::Status(verb) => verb.run(client, out).await,
             Self::Peers(verb) => verb.run(client, out).await,
             Self::Queue(verb) => verb.run(client, out).await,
+            Self::ExportEnvelope(verb) => verb.run(client, out).await,
+            Self::ImportEnvelope(verb) => verb.run(client, out).await,
         }
     }
 }

@@ -30,7 +30,7 @@ pub use view::SCHEMA;
 
 use crate::error::NodeError;
 use problem::Problem;
-use routes::{contacts, inbox, messages, node};
+use routes::{contacts, envelopes, inbox, messages, node};
 
 /// The whole API over one node.
 pub fn router(handle: Handle) -> Router {
@@ -49,6 +49,8 @@ pub fn router(handle: Handle) -> Router {
             .route("/v1/messages/{id}", get(messages::delivery))
             .route("/v1/history/{who}", get(messages::history))
             .route("/v1/queue", get(messages::queue))
+            .route("/v1/envelopes/export", post(envelopes::export))
+            .route("/v1/envelopes/import", post(envelopes::import))
             .route("/v1/inbox", get(inbox::read))
             .route("/v1/inbox/ack", post(inbox::acknowledge))
             .route("/v1/inbox/stream", get(inbox::stream)),

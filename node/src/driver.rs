@@ -335,6 +335,8 @@ const fn writes(command: &Command) -> bool {
         | Command::Verify { .. }
         | Command::Remove { .. }
         | Command::Send { .. }
-        | Command::Acknowledge { .. } => true,
+        | Command::Acknowledge { .. }
+        | Command::Export(_)
+        | Command::Import(_) => true,
     }
 }

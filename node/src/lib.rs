@@ -21,5 +21,7 @@ pub mod telemetry;
 
 mod convert;
 
+/// The file in which sealed envelopes travel.
+pub use bitchat_protocol::sealed::file as envelopes;
 pub use node::{Mode, Node, NodeOptions};
 pub use profile::{CreatedProfile, NewProfile, create_profile};

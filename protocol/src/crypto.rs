@@ -14,7 +14,8 @@ mod secret;
 mod sign;
 
 pub use aead::{
-    BODY_TAG_BYTES, HEADER_NONCE_BYTES, open_body, open_header, seal_body, seal_header,
+    BODY_TAG_BYTES, HEADER_NONCE_BYTES, open_body, open_header, open_once, seal_body, seal_header,
+    seal_once,
 };
 pub use dh::{DhPublic, DhSecret};
 pub use kdf::{ChainWalk, Transcript, chain_step, digest, expand};

@@ -14,7 +14,8 @@
 //! - Everything is bounded; while [`Engine::is_full`], the driver feeds nothing but `Persisted`.
 //!
 //! One file for each kind of input: `request`, `contacts` and `forget` (commands), `frame`, `admit` and
-//! `deliver` (what arrives), `drain` (what leaves), `connection`, `timeout`, `commit`.
+//! `deliver` (what arrives), `drain` (what leaves), `export` and `import` (files), `connection`,
+//! `timeout`, `commit`.
 
 pub mod command;
 pub mod input;
@@ -26,8 +27,10 @@ mod connection;
 mod contacts;
 mod deliver;
 mod drain;
+mod export;
 mod forget;
 mod frame;
+mod import;
 mod invite;
 mod request;
 mod start;
@@ -42,6 +45,8 @@ pub use command::{
     Command, CommandError, ContactView, DeliveryView, Extent, IdentityView, InvitationView,
     MessageView, QueueView, Reply, Who,
 };
+pub use export::{Export, ExportView};
+pub use import::{IMPORT_MAX, ImportView};
 pub use input::{CommandId, Input};
 pub use output::{Event, Fact, Output};
 pub use start::Setup;

@@ -24,7 +24,7 @@ use std::fmt::{self, Debug, Formatter};
 
 use rand_core::CryptoRng;
 
-pub use certificate::Certificate;
+pub use certificate::{CERTIFICATE_BYTES, Certificate};
 pub use phrase::Phrase;
 pub use safety::safety_number;
 

@@ -45,6 +45,7 @@ const GENERATED: &[(&str, &[&str], &str)] = &[
     ("protocol/src/session/skipped", &["rest"], "the row of a skipped key"),
     ("protocol/src/inbox.rs", &["rest"], "the row of a message seen"),
     ("protocol/src/inbox/conversation", &["rest"], "the row of a conversation"),
+    ("protocol/src/inbox/owed", &["rest"], "the row of receipts that are owed"),
     ("protocol/src/inbox/order", &["rest"], "the row of a held message"),
     ("protocol/src/invitation/issued", &["rest"], "the row of an invitation"),
     ("protocol/src/inbox/reader", &["rest"], "the row of a reader"),

@@ -170,3 +170,19 @@ fn after_the_answer_a_signal_does_what_it_does_without_a_question() {
     daemon.type_in("\u{3}");
     assert_eq!(daemon.end().code(), Some(0), "{}", daemon.shown);
 }
+
+/// Bytes on a terminal help nobody, and a program that waits for a file looks as if it hung.
+#[test]
+fn a_file_of_envelopes_is_neither_shown_on_a_terminal_nor_awaited_from_one() {
+    let home = tempfile::tempdir().unwrap();
+    let mut init = OnTerminal::start(home.path(), "init --name ann --no-passphrase");
+    init.wait_for("restore the account");
+    assert!(init.end().success(), "{}", init.shown);
+
+    for line in ["export-envelope --all", "import-envelope"] {
+        let mut refused = OnTerminal::start(home.path(), line);
+        refused.wait_for("hint: ");
+        assert_eq!(refused.end().code(), Some(1), "{line}: {}", refused.shown);
+        assert!(!refused.shown.contains("bitchat envelopes"), "{}", refused.shown);
+    }
+}

@@ -73,7 +73,8 @@ const fn command_status(error: &CommandError) -> StatusCode {
     match error {
         CommandError::UnknownContact(_)
         | CommandError::AmbiguousContact { .. }
-        | CommandError::UnknownMessage(_) => StatusCode::NOT_FOUND,
+        | CommandError::UnknownMessage(_)
+        | CommandError::NotWaiting(_) => StatusCode::NOT_FOUND,
         CommandError::NameTaken(_)
         | CommandError::BadName(_)
         | CommandError::BadLink(_)

@@ -8,6 +8,7 @@ use super::view::Versioned;
 use crate::error::NodeError;
 
 pub(super) mod contacts;
+pub(super) mod envelopes;
 pub(super) mod inbox;
 pub(super) mod messages;
 pub(super) mod node;

@@ -148,9 +148,11 @@ const fn level(fact: &Fact) -> Level {
     match fact {
         Fact::Bug(_) => Level::Error,
         Fact::BoundReached(_) => Level::Warn,
-        Fact::Refused(_) | Fact::SessionFounded { .. } | Fact::KeysEvicted(_) | Fact::Gap => {
-            Level::Debug
-        }
+        Fact::Refused(_)
+        | Fact::SealDropped
+        | Fact::SessionFounded { .. }
+        | Fact::KeysEvicted(_)
+        | Fact::Gap => Level::Debug,
         Fact::Outbox { .. }
         | Fact::Queued
         | Fact::Reached { .. }

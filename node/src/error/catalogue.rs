@@ -95,6 +95,7 @@ const fn command_code(error: &CommandError) -> &'static str {
         CommandError::TextTooLong { .. } => "text_too_long",
         CommandError::TextEmpty => "text_empty",
         CommandError::UnknownMessage(_) => "unknown_message",
+        CommandError::NotWaiting(_) => "not_waiting",
         CommandError::OutboxFull(_) => "outbox_full",
         CommandError::OutOfRange(_) => "out_of_range",
         CommandError::Store(_) => "store",
@@ -106,7 +107,8 @@ const fn command_category(error: &CommandError) -> Category {
     match error {
         CommandError::UnknownContact(_)
         | CommandError::AmbiguousContact { .. }
-        | CommandError::UnknownMessage(_) => Category::NotFound,
+        | CommandError::UnknownMessage(_)
+        | CommandError::NotWaiting(_) => Category::NotFound,
         CommandError::NameTaken(_)
         | CommandError::BadName(_)
         | CommandError::BadLink(_)
@@ -145,6 +147,7 @@ pub(super) fn command_message(error: &CommandError) -> String {
         | CommandError::TextTooLong { .. }
         | CommandError::TextEmpty
         | CommandError::UnknownMessage(_)
+        | CommandError::NotWaiting(_)
         | CommandError::OutboxFull(_)
         | CommandError::OutOfRange(_) => error.to_string(),
     }

@@ -140,6 +140,7 @@ fn commands() -> impl Iterator<Item = CommandError> {
         CommandError::TextTooLong { bytes: 2, limit: 1 },
         CommandError::TextEmpty,
         CommandError::UnknownMessage(MessageId([0; 16])),
+        CommandError::NotWaiting(MessageId([0; 16])),
         CommandError::OutboxFull(1),
         CommandError::OutOfRange("x"),
         CommandError::Store(name()),

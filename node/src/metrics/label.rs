@@ -205,6 +205,10 @@ label! {
         History => "history",
         /// `GET /v1/queue`
         Queue => "queue",
+        /// `POST /v1/envelopes/export`
+        EnvelopesExport => "envelopes_export",
+        /// `POST /v1/envelopes/import`
+        EnvelopesImport => "envelopes_import",
         /// `GET /v1/peers`
         Peers => "peers",
         /// `GET /v1/status`

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::export::{Export, ExportView};
+use super::import::ImportView;
 use crate::id::{AccountId, DeviceId, MessageId};
 use crate::outbox::DeliveryState;
 use crate::time::UnixMillis;
@@ -93,6 +95,11 @@ pub enum Command {
     },
     /// What is not delivered yet, oldest first. → [`Reply::Queue`]
     Queue,
+    /// Seal what waits, for a file. → [`Reply::Exported`]
+    Export(Export),
+    /// Take sealed envelopes out of a file, at most [`IMPORT_MAX`](super::IMPORT_MAX).
+    /// → [`Reply::Imported`]
+    Import(Vec<Vec<u8>>),
 }
 
 /// How much of a contact is forgotten.
@@ -123,6 +130,10 @@ pub enum Reply {
     Messages(Vec<MessageView>),
     /// To `Queue`.
     Queue(Vec<QueueView>),
+    /// To `Export`.
+    Exported(ExportView),
+    /// To `Import`.
+    Imported(ImportView),
 }
 
 /// Our own account and device.
@@ -283,6 +294,9 @@ pub enum CommandError {
     /// No such message.
     #[error("no message {0}")]
     UnknownMessage(MessageId),
+    /// The message is delivered, or ended otherwise, or there never was such a message.
+    #[error("no message {0} waits")]
+    NotWaiting(MessageId),
     /// A queue is full.
     #[error("the outbox is full ({0} messages)")]
     OutboxFull(u64),

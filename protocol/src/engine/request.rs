@@ -53,6 +53,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 self.history(&who, before, max).map(Reply::Messages)
             }
             Command::Queue => Ok(Reply::Queue(self.queue_views())),
+            Command::Export(what) => self.export(what).map(Reply::Exported),
+            Command::Import(seals) => self.import(&seals).map(Reply::Imported),
         }
     }
 

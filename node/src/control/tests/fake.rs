@@ -8,8 +8,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request as HttpRequest, Response, StatusCode};
 use bitchat_protocol::engine::{
-    Command, CommandError, ContactView, DeliveryState, DeliveryView, Event, IdentityView,
-    InvitationView, MessageView, QueueView, Reply, Who,
+    Command, CommandError, ContactView, DeliveryState, DeliveryView, Event, ExportView,
+    IdentityView, ImportView, InvitationView, MessageView, QueueView, Reply, Who,
 };
 use bitchat_protocol::id::{AccountId, DeviceId, MessageId};
 use bitchat_protocol::time::UnixMillis;
@@ -169,6 +169,15 @@ impl Memory {
                 Reply::Messages(vec![message(1, false), message(0, true)])
             }
             Command::Queue => Reply::Queue(vec![row()]),
+            Command::Export(what) => {
+                self.asked.push(format!("{what:?}"));
+                Reply::Exported(exported())
+            }
+            Command::Import(seals) => {
+                let bytes: Vec<_> = seals.iter().map(Vec::len).collect();
+                self.asked.push(format!("Import {bytes:?}"));
+                Reply::Imported(ImportView { delivered: 1, busy: vec![1], ..ImportView::default() })
+            }
         })
     }
 }
@@ -298,5 +307,17 @@ pub(super) fn warning() -> Warning {
         code: WarningCode::DiskLow,
         message: "the disk is nearly full".to_owned(),
         hint: "make room".to_owned(),
+    }
+}
+
+/// A page with more behind it.
+fn exported() -> ExportView {
+    ExportView {
+        seals: vec![vec![1, 2, 3], vec![4]],
+        messages: 1,
+        receipts: 7,
+        no_keys: 2,
+        held_back: 3,
+        next: Some((account(2), 9)),
     }
 }
