@@ -85,6 +85,8 @@ impl DhSecret {
     }
 }
 
+crate::crypto::wiped!(DhSecret { secret } open { public });
+
 impl Debug for DhPublic {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let [first, second, ..] = self.0;
