@@ -40,11 +40,15 @@ pub(super) const fn status(error: &NodeError) -> StatusCode {
         | NodeError::LooseModes { .. }
         | NodeError::NoPassphrase
         | NodeError::WrongPassphrase
+        | NodeError::WrongFactors
+        | NodeError::NoKeyFile
+        | NodeError::KeyFile { .. }
         | NodeError::WeakPassphrase { .. }
         | NodeError::BadPhrase { .. }
         | NodeError::Config { .. } => StatusCode::BAD_REQUEST,
         NodeError::CrossSite => StatusCode::FORBIDDEN,
         NodeError::NoRoute => StatusCode::NOT_FOUND,
+        NodeError::PassphrasePause { .. } => StatusCode::TOO_MANY_REQUESTS,
         NodeError::NoMethod => StatusCode::METHOD_NOT_ALLOWED,
         NodeError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         NodeError::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
