@@ -15,6 +15,7 @@ mod cli;
 mod crash;
 mod errors;
 mod harness;
+mod keys;
 mod messaging;
 mod monitoring;
 mod power_cut;

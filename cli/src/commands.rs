@@ -16,6 +16,8 @@ mod demo;
 mod history;
 mod id;
 mod init;
+mod key;
+mod passwd;
 mod peers;
 mod queue;
 mod receive;
@@ -31,6 +33,9 @@ pub(crate) enum Verb {
     Node(NodeVerb),
     #[command(subcommand)]
     Config(config::Config),
+    Passwd(passwd::Passwd),
+    #[command(subcommand)]
+    Key(key::Key),
     Completions(completions::Completions),
     Demo(demo::Demo),
 }
@@ -59,6 +64,8 @@ impl Verb {
             Self::Init(verb) => verb.run(context, out),
             Self::Daemon(verb) => verb.run(context, out).await,
             Self::Config(verb) => verb.run(context, out),
+            Self::Passwd(verb) => verb.run(context, out).await,
+            Self::Key(verb) => verb.run(context, out).await,
             Self::Completions(verb) => verb.run(out),
             Self::Demo(verb) => verb.run(out).await,
             Self::Node(verb) => {
