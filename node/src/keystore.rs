@@ -224,16 +224,6 @@ impl Keystore {
             }
         }
     }
-
-    /// What guards the key store at `path`, without opening it: whether to ask for a passphrase.
-    ///
-    /// # Errors
-    ///
-    /// [`KeystoreError::NotFound`], [`KeystoreError::Corrupt`], [`KeystoreError::Version`],
-    /// [`KeystoreError::Io`].
-    pub fn protection(path: &Path) -> Result<Protection, KeystoreError> {
-        read(path).map(|file| file.header.protection())
-    }
 }
 
 /// Associated data of the sealed secrets; what they belong to is bound by their key.

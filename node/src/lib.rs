@@ -24,5 +24,5 @@ mod convert;
 
 pub use node::{Mode, Node, NodeOptions};
 pub use profile::{
-    CreatedProfile, Credentials, NewProfile, Regard, Rotation, create_profile, rotate_keys,
+    CreatedProfile, Credentials, FactorChange, NewProfile, Rotation, create_profile, rotate_keys,
 };

@@ -2,7 +2,7 @@
 
 mod guard;
 
-pub use guard::{Regard, Rotation, rotate_keys};
+pub use guard::{FactorChange, Rotation, rotate_keys};
 
 use std::path::PathBuf;
 

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use bitchat_node::keystore::Protection;
-use bitchat_node::{Credentials, Regard};
+use bitchat_node::{Credentials, FactorChange};
 use serde_json::json;
 
 use crate::attach::Context;
@@ -30,8 +30,8 @@ pub(crate) struct Passwd {
 impl Passwd {
     pub(crate) async fn run(self, context: &Context, out: &mut Output) -> Result<(), Stop> {
         context.no_daemon().await?;
-        let opened =
-            context.open_keys(out, |credentials, _| Regard::begin(&context.home, credentials))?;
+        let opened = context
+            .open_keys(out, |credentials, _| FactorChange::begin(&context.home, credentials))?;
         // Asked only now: a wrong present passphrase is told before anybody invents a new one.
         let mut globals = context.globals.clone();
         globals.passphrase_file = self.new_passphrase_file;

@@ -48,7 +48,6 @@ pub(super) const fn status(error: &NodeError) -> StatusCode {
         | NodeError::Config { .. } => StatusCode::BAD_REQUEST,
         NodeError::CrossSite => StatusCode::FORBIDDEN,
         NodeError::NoRoute => StatusCode::NOT_FOUND,
-        NodeError::PassphrasePause { .. } => StatusCode::TOO_MANY_REQUESTS,
         NodeError::NoMethod => StatusCode::METHOD_NOT_ALLOWED,
         NodeError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         NodeError::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -62,6 +61,7 @@ pub(super) const fn status(error: &NodeError) -> StatusCode {
         | NodeError::Listen { .. }
         | NodeError::Network { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         NodeError::Busy { .. }
+        | NodeError::PassphrasePause { .. }
         | NodeError::Unavailable
         | NodeError::NoAnswer
         | NodeError::DaemonGone { .. } => StatusCode::SERVICE_UNAVAILABLE,

@@ -4,6 +4,7 @@
 //! the home: a thief of the home must not get it along. Whether it is the right one nobody can tell
 //! apart from a wrong passphrase, so there is nothing to try files on without the passphrase.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -84,11 +85,7 @@ pub(super) fn read_new(
         disk::create_private(path, key.expose()).map_err(|error| wrong(path, of_io(&error)))?;
     }
     let content = read(path, home)?;
-    let mut seen = [false; 256];
-    content.iter().for_each(|byte| {
-        seen.iter_mut().skip(usize::from(*byte)).take(1).for_each(|at| *at = true)
-    });
-    if seen.into_iter().filter(|seen| *seen).count() < DIFFERENT_MIN {
+    if content.iter().collect::<BTreeSet<_>>().len() < DIFFERENT_MIN {
         return Err(wrong(path, KeyFileProblem::Guessable));
     }
     Ok(content)

@@ -15,7 +15,7 @@ use crate::store::{Erasure, SledStore, Step};
 
 /// A key store that was opened to change what opens it.
 #[derive(Debug)]
-pub struct Regard {
+pub struct FactorChange {
     home: Home,
     opened: Opened,
     _lock: HomeLock,
@@ -32,7 +32,7 @@ pub enum Rotation {
     Moved(u64),
 }
 
-impl Regard {
+impl FactorChange {
     /// Opens the key store with what opens it now.
     ///
     /// # Errors
