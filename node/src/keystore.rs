@@ -1,9 +1,9 @@
 //! The passphrase-protected secrets of a profile.
 //!
 //! ```text
-//!   passphrase --Argon2id-----------\
-//!   and key file, a second factor --HKDF--> KEK --opens--> DEK --opens--> phrase, device keys, nickname
-//!   or key file in the home --------/                       \---HKDF----> store keys
+//!   passphrase ---Argon2id--\
+//!   and second factor -------HKDF--> KEK --opens--> DEK --opens--> phrase, device keys, nickname
+//!   or key file in the home --/                       \---HKDF----> store keys
 //! ```
 //!
 //! See docs/SPEC.md, section "Key store", and docs/KEYS.md. Changing the passphrase rewrites the
@@ -38,8 +38,9 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bitchat_protocol::crypto::wiped;
-use bitchat_protocol::crypto::{HEADER_NONCE_BYTES, Secret, expand, open_header, seal_header};
+use bitchat_protocol::crypto::{
+    HEADER_NONCE_BYTES, Secret, expand, open_header, seal_header, wiped,
+};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 

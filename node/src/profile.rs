@@ -166,3 +166,30 @@ pub fn wall_clock() -> UnixMillis {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     UnixMillis(since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `Zeroizing` shows is up to its crate.
+    #[test]
+    fn passphrase_and_words_are_not_in_debug() {
+        let text = |text: &str| Some(Zeroizing::new(text.to_owned()));
+        let credentials = || Credentials { passphrase: text("hunter2"), key_file: None };
+        let new = NewProfile {
+            name: "ann".to_owned(),
+            credentials: credentials(),
+            allow_no_passphrase: false,
+            recover: text("abandon ability"),
+        };
+        let created = CreatedProfile {
+            phrase: Zeroizing::new("abandon ability".to_owned()),
+            account: "bchat1".to_owned(),
+            device: "12D3".to_owned(),
+        };
+
+        let shown = format!("{:?} {new:?} {created:?} {new:#?}", credentials());
+
+        assert!(!shown.contains("hunter2") && !shown.contains("abandon"), "{shown}");
+    }
+}

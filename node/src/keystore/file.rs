@@ -20,7 +20,7 @@ pub(super) const VERSION: u32 = 1;
 pub(super) const BYTES_MAX: u64 = 8 * 1024;
 
 /// A parsed key store.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct File {
     pub(super) header: Header,
     pub(super) dek: Sealed,
@@ -28,7 +28,7 @@ pub(super) struct File {
 }
 
 /// What stands in clear. All of it is bound to the wrapped DEK.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) kdf: Kdf,
     pub(super) salt: [u8; SALT_BYTES],
@@ -46,7 +46,7 @@ pub(super) enum Kdf {
 }
 
 /// Nonce and ciphertext.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sealed {
     pub(super) nonce: [u8; HEADER_NONCE_BYTES],
     pub(super) text: Vec<u8>,
@@ -133,16 +133,6 @@ impl Kdf {
 }
 
 impl File {
-    /// The same boxes again.
-    pub(super) fn duplicate(&self) -> Self {
-        let Header { kdf, salt } = self.header;
-        Self {
-            header: Header { kdf, salt },
-            dek: self.dek.duplicate(),
-            secrets: self.secrets.duplicate(),
-        }
-    }
-
     pub(super) fn encode(&self) -> Result<Vec<u8>, KeystoreError> {
         let parameters = self.header.kdf.parameters();
         let json = Json {
@@ -181,10 +171,6 @@ impl File {
 }
 
 impl Sealed {
-    fn duplicate(&self) -> Self {
-        Self { nonce: self.nonce, text: self.text.clone() }
-    }
-
     fn encode(&self) -> String {
         hex(&self.nonce) + &hex(&self.text)
     }

@@ -4,8 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use bitchat_protocol::crypto::Secret;
-use bitchat_protocol::crypto::wiped;
+use bitchat_protocol::crypto::{Secret, wiped};
 use rand_core::CryptoRng;
 
 use super::file::{File, Header, Kdf};
@@ -101,7 +100,7 @@ impl Opened {
         let kek = factors::kek(passphrase, content, &salt, parameters)?;
         let header = Header { kdf, salt };
         let dek = seal(rng, &kek, &header.associated(), self.dek.expose())?;
-        let file = File { header, dek, ..self.file.duplicate() };
+        let file = File { header, dek, ..self.file.clone() };
         write(&self.path, &file)?;
         (self.file, self.kek) = (file, kek);
         Ok(())
@@ -111,7 +110,7 @@ impl Opened {
     #[cfg(test)]
     pub(super) fn write_as(&self, header: Header, kek: &Secret<32>, rng: &mut impl CryptoRng) {
         let dek = seal(rng, kek, &header.associated(), self.dek.expose()).expect("seals");
-        write(&self.path, &File { header, dek, ..self.file.duplicate() }).expect("writes");
+        write(&self.path, &File { header, dek, ..self.file.clone() }).expect("writes");
     }
 
     /// A new data key, under the same factors.
@@ -121,8 +120,7 @@ impl Opened {
     /// [`KeystoreError::Bug`].
     pub fn rotate(&self, rng: &mut impl CryptoRng) -> Result<Rotated, KeystoreError> {
         let dek: Secret<32> = Secret::random(rng);
-        let Header { kdf, salt } = self.file.header;
-        let header = Header { kdf, salt };
+        let header = self.file.header;
         let file = File {
             dek: seal(rng, &self.kek, &header.associated(), dek.expose())?,
             secrets: seal(rng, &secrets_key(&dek), SECRETS_CONTEXT, &self.secrets.encode())?,

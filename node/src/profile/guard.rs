@@ -56,7 +56,7 @@ impl FactorChange {
     /// # Errors
     ///
     /// [`NodeError`] if there is no passphrase, it is weak, the key file is not taken, or the disk
-    /// refuses; what opened it before still does.
+    /// refuses: what opened it before still does, unless only `keystore.key` could not be removed.
     pub fn finish(mut self, to: Credentials) -> Result<Protection, NodeError> {
         self.opened.guard(&to.factors()?, &mut UnwrapErr(SysRng))?;
         // If there is one, it opens copies of a key store without passphrase that had our data key.
@@ -67,7 +67,8 @@ impl FactorChange {
 
 /// Replaces the data key, and with it the keys that the store changes by itself with time. A process
 /// that dies at any moment leaves the old data key or the new one, and a store that it opens; rows
-/// that are not moved by then are moved by the next node. Returns the rows moved.
+/// that are not moved by then wait for the next turn of their keys, or for another rotation. Returns
+/// the rows moved.
 ///
 /// # Errors
 ///
