@@ -110,9 +110,10 @@ fn wrong(path: &Path, problem: KeyFileProblem) -> KeystoreError {
 }
 
 fn of_io(error: &io::Error) -> KeyFileProblem {
-    match error.kind() {
-        ErrorKind::NotFound => KeyFileProblem::Missing,
-        _ => KeyFileProblem::Unusable(error.to_string()),
+    if error.kind() == ErrorKind::NotFound {
+        KeyFileProblem::Missing
+    } else {
+        KeyFileProblem::Unusable(error.to_string())
     }
 }
 
@@ -174,8 +175,8 @@ mod tests {
         fs::set_permissions(path, Permissions::from_mode(mode)).expect("chmod");
     }
 
-    fn random(bytes: usize) -> Vec<u8> {
-        (0..bytes).map(|at| (at * 7 % 251) as u8).collect()
+    fn varied(bytes: usize) -> Vec<u8> {
+        (0..=u8::MAX).cycle().take(bytes).collect()
     }
 
     #[test]
@@ -201,15 +202,15 @@ mod tests {
     fn loose_short_long_and_uniform_files_are_refused() {
         let written = |bytes: Vec<u8>, mode| refused(move |path| write(path, &bytes, mode));
 
-        assert_eq!(written(random(32), 0o400), None);
-        assert_eq!(written(random(64 * 1024), 0o600), None);
+        assert_eq!(written(varied(32), 0o400), None);
+        assert_eq!(written(varied(64 * 1024), 0o600), None);
         assert!(matches!(
-            written(random(32), 0o640),
+            written(varied(32), 0o640),
             Some(KeyFileProblem::Loose { mode: 0o640, .. })
         ));
-        assert!(matches!(written(random(32), 0o602), Some(KeyFileProblem::Loose { .. })));
-        assert_eq!(written(random(31), 0o600), Some(KeyFileProblem::Length));
-        assert_eq!(written(random(64 * 1024 + 1), 0o600), Some(KeyFileProblem::Length));
+        assert!(matches!(written(varied(32), 0o602), Some(KeyFileProblem::Loose { .. })));
+        assert_eq!(written(varied(31), 0o600), Some(KeyFileProblem::Length));
+        assert_eq!(written(varied(64 * 1024 + 1), 0o600), Some(KeyFileProblem::Length));
         assert_eq!(written(vec![0; 64], 0o600), Some(KeyFileProblem::Guessable));
         assert_eq!(
             refused(|path| fs::create_dir(path).expect("mkdir")),
@@ -226,7 +227,7 @@ mod tests {
 
         let made = read_new(&inside, &home, &mut UnwrapErr(SysRng));
         assert!(!inside.exists());
-        write(&inside, &random(32), 0o600);
+        write(&inside, &varied(32), 0o600);
         std::os::unix::fs::symlink(&inside, &link).expect("a link");
 
         for refused in [made, read(&inside, &home), read(&link, &home)] {

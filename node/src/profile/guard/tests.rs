@@ -10,20 +10,20 @@ use crate::keystore::StoreKeys;
 use crate::profile::{self, NewProfile};
 use crate::store::{SledStore, StoreOpenError};
 
-const ROWS: u64 = 40;
+const ROWS: u8 = 40;
 
-fn key(number: u64) -> Key {
-    Key::numbered(Table::Message, b"somebody", number)
+fn key(number: u8) -> Key {
+    Key::numbered(Table::Message, b"somebody", number.into())
 }
 
 /// Of a table whose rows are moved to new keys.
-fn moving(number: u64) -> Key {
-    Key::numbered(Table::Outbox, b"somebody", number)
+fn moving(number: u8) -> Key {
+    Key::numbered(Table::Outbox, b"somebody", number.into())
 }
 
 /// Of one piece and of several.
-fn value(number: u64) -> Vec<u8> {
-    vec![number as u8; if number.is_multiple_of(5) { 50_000 } else { 30 }]
+fn value(number: u8) -> Vec<u8> {
+    vec![number; if number.is_multiple_of(5) { 50_000 } else { 30 }]
 }
 
 /// A profile without passphrase whose store holds rows of one piece and of several.
@@ -39,7 +39,7 @@ fn profile() -> (tempfile::TempDir, Home) {
     profile::create_profile(&home, request).expect("a fresh profile");
     let (store, _lock) = opened(&home);
     let rows = (0..ROWS).map(|number| (key(number), Some(value(number))));
-    let moving = (0..ROWS).map(|number| (moving(number), Some(vec![number as u8])));
+    let moving = (0..ROWS).map(|number| (moving(number), Some(vec![number])));
     let writes = rows.chain(moving).collect();
     store.commit(&[Batch { id: BatchId(1), writes: Arc::new(writes) }]).expect("commits");
     (dir, home)
@@ -58,7 +58,7 @@ fn check(home: &Home) {
     let (store, _lock) = opened(home);
     for number in 0..ROWS {
         assert_eq!(store.get(&key(number)).expect("reads"), Some(value(number)));
-        assert_eq!(store.get(&moving(number)).expect("reads"), Some(vec![number as u8]));
+        assert_eq!(store.get(&moving(number)).expect("reads"), Some(vec![number]));
     }
     assert_eq!(store.fsck().expect("reads").corrupt, 0);
 }
@@ -70,7 +70,7 @@ fn after_a_rotation_the_old_data_key_opens_nothing_and_all_is_there() {
 
     let moved = rotate_keys(&home, Credentials::default(), &mut |_| {}).expect("rotates");
 
-    assert!(moved >= ROWS, "{moved}");
+    assert!(moved >= u64::from(ROWS), "{moved}");
     assert_ne!(store_keys(&home), old);
     let refused = SledStore::open(&home.data(), old).map(drop);
     assert!(matches!(refused, Err(StoreOpenError::WrongKey { .. })), "{refused:?}");
