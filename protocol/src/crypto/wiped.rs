@@ -46,7 +46,9 @@ mod tests {
     use rand_chacha::rand_core::SeedableRng;
 
     use super::*;
-    use crate::crypto::{DecapsulationKey, DhSecret, KemSecret, MlKem768, Secret, SigningSecret};
+    use crate::crypto::{
+        ChainWalk, DecapsulationKey, DhSecret, KemSecret, MlKem768, Secret, SigningSecret,
+    };
     use crate::identity::{Account, Device, Phrase};
     use crate::ratchet::{InitialKeys, Ratchet};
 
@@ -77,6 +79,7 @@ mod tests {
         Secret<64>,
         DhSecret,
         SigningSecret,
+        ChainWalk,
         DecapsulationKey<MlKem768>,
         KemSecret,
         Phrase,
@@ -91,6 +94,7 @@ mod tests {
         Secret<64>,
         DhSecret,
         SigningSecret,
+        ChainWalk,
         DecapsulationKey<MlKem768>,
         KemSecret,
         Phrase,
