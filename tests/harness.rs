@@ -96,6 +96,7 @@ impl Profile {
         command
             .env_remove("BITCHAT_HOME")
             .env_remove("BITCHAT_PASSPHRASE_FILE")
+            .env_remove("BITCHAT_KEY_FILE")
             .env("NO_COLOR", "1");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -108,6 +109,16 @@ impl Profile {
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
+    }
+
+    /// Starts a command and kills it (kill -9) after `moment`, if it still runs.
+    pub(crate) fn kill_after(&self, args: &[&str], moment: Duration) {
+        let mut command = self.command(args);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("the program runs");
+        std::thread::sleep(moment);
+        drop(child.kill());
+        drop(child.wait());
     }
 
     pub(crate) fn run_with(&self, args: &[&str], stdin: &str) -> Finished {

@@ -16,6 +16,7 @@ mod cli;
 mod crash;
 mod errors;
 mod harness;
+mod keys;
 mod messaging;
 mod monitoring;
 mod power_cut;

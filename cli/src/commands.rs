@@ -18,6 +18,8 @@ mod history;
 mod id;
 mod import;
 mod init;
+mod key;
+mod passwd;
 mod peers;
 mod queue;
 mod receive;
@@ -33,6 +35,9 @@ pub(crate) enum Verb {
     Node(NodeVerb),
     #[command(subcommand)]
     Config(config::Config),
+    Passwd(passwd::Passwd),
+    #[command(subcommand)]
+    Key(key::Key),
     Completions(completions::Completions),
     Demo(demo::Demo),
 }
@@ -63,6 +68,8 @@ impl Verb {
             Self::Init(verb) => verb.run(context, out),
             Self::Daemon(verb) => verb.run(context, out).await,
             Self::Config(verb) => verb.run(context, out),
+            Self::Passwd(verb) => verb.run(context, out).await,
+            Self::Key(verb) => verb.run(context, out).await,
             Self::Completions(verb) => verb.run(out),
             Self::Demo(verb) => verb.run(out).await,
             Self::Node(verb) => {

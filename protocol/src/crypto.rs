@@ -12,6 +12,7 @@ mod ledger;
 mod provider;
 mod secret;
 mod sign;
+mod wiped;
 
 pub use aead::{
     BODY_TAG_BYTES, HEADER_NONCE_BYTES, open_body, open_header, open_once, seal_body, seal_header,
@@ -28,3 +29,4 @@ pub use ledger::Ledger;
 pub use provider::Provider;
 pub use secret::Secret;
 pub use sign::{Label, Signature, SigningSecret, verify};
+pub use wiped::{wiped, wipes_itself};

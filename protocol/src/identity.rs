@@ -149,6 +149,9 @@ impl Identity {
     }
 }
 
+crate::crypto::wiped!(Account { signing } open {});
+crate::crypto::wiped!(Device { signing, dh } open {});
+
 impl Debug for Account {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Account").field(&self.id()).finish()

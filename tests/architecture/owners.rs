@@ -20,8 +20,11 @@ const CRATES: &[(&str, &[&str])] = &[
     ("aws_lc_rs", &["protocol/src/crypto/provider"]),
     ("chacha20", &["protocol/src/crypto"]),
     // The vectors run the crate itself: a body's key is derived.
-    ("chacha20poly1305", &["protocol/src/crypto/provider", "protocol/vectors"]),
-    ("x25519_dalek", &["protocol/src/crypto/provider"]),
+    (
+        "chacha20poly1305",
+        &["protocol/src/crypto/provider", "protocol/src/crypto/wiped", "protocol/vectors"],
+    ),
+    ("x25519_dalek", &["protocol/src/crypto/provider", "protocol/src/crypto/wiped"]),
     // The vectors sign messages without a label, which our function cannot.
     ("ed25519_dalek", &["protocol/src/crypto", "protocol/vectors"]),
     ("libcrux_ml_kem", &["protocol/src/crypto", "protocol/benches/handshake"]),

@@ -40,6 +40,9 @@ pub(super) const fn status(error: &NodeError) -> StatusCode {
         | NodeError::LooseModes { .. }
         | NodeError::NoPassphrase
         | NodeError::WrongPassphrase
+        | NodeError::WrongFactors
+        | NodeError::NoKeyFile
+        | NodeError::KeyFile { .. }
         | NodeError::WeakPassphrase { .. }
         | NodeError::BadPhrase { .. }
         | NodeError::Config { .. } => StatusCode::BAD_REQUEST,
@@ -58,6 +61,7 @@ pub(super) const fn status(error: &NodeError) -> StatusCode {
         | NodeError::Listen { .. }
         | NodeError::Network { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         NodeError::Busy { .. }
+        | NodeError::PassphrasePause { .. }
         | NodeError::Unavailable
         | NodeError::NoAnswer
         | NodeError::DaemonGone { .. } => StatusCode::SERVICE_UNAVAILABLE,

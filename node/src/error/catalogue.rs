@@ -19,6 +19,10 @@ impl NodeError {
             Self::StoreFailed { .. } => "store_failed",
             Self::NoPassphrase => "no_passphrase",
             Self::WrongPassphrase => "wrong_passphrase",
+            Self::WrongFactors => "wrong_factors",
+            Self::PassphrasePause { .. } => "passphrase_pause",
+            Self::NoKeyFile => "no_key_file",
+            Self::KeyFile { .. } => "key_file",
             Self::WeakPassphrase { .. } => "weak_passphrase",
             Self::KeystoreCorrupt { .. } => "keystore_corrupt",
             Self::KdfDowngrade => "kdf_downgrade",
@@ -52,6 +56,8 @@ impl NodeError {
             | Self::ProfileExists { .. }
             | Self::LooseModes { .. }
             | Self::NoPassphrase
+            | Self::NoKeyFile
+            | Self::KeyFile { .. }
             | Self::WeakPassphrase { .. }
             | Self::BadPhrase { .. }
             | Self::Config { .. }
@@ -72,8 +78,10 @@ impl NodeError {
             | Self::StoreVersion { .. }
             | Self::StoreFailed { .. }
             | Self::KeystoreCorrupt { .. } => Category::Store,
-            Self::WrongPassphrase | Self::KdfDowngrade => Category::Verification,
-            Self::Busy { .. } => Category::RateLimited,
+            Self::WrongPassphrase | Self::WrongFactors | Self::KdfDowngrade => {
+                Category::Verification
+            }
+            Self::Busy { .. } | Self::PassphrasePause { .. } => Category::RateLimited,
             Self::NoAnswer | Self::WaitTimedOut => Category::TimedOut,
             Self::Rejected => Category::Rejected,
             Self::NoRoute => Category::NotFound,

@@ -9,6 +9,10 @@ use super::NodeError;
 const DISK: &str = "look at the free space and health of the disk (`df -h`), then try again";
 const RECOVER: &str = "keep a copy of the home, then set up an empty one with \
     `bitchat init --recover` and your 24 words";
+const AGAIN: &str = "type it again; if it is lost: `bitchat init --recover` with your 24 words";
+const FACTORS: &str = "type the passphrase again and see that this is the right key file; if either \
+    is lost: `bitchat init --recover` with your 24 words";
+const PAUSE: &str = "wait that long, then try again; the right passphrase ends the pauses";
 const REPORT: &str = "this is a bug: report it with the correlation id and the log";
 
 impl NodeError {
@@ -39,12 +43,13 @@ impl NodeError {
             Self::StoreVersion { .. } => "use the newer `bitchat` that wrote it",
             Self::StoreFailed { .. } => DISK,
             Self::NoPassphrase => "type it when asked, or give `--passphrase-file FILE`",
-            Self::WrongPassphrase => {
-                "type it again; if it is lost: `bitchat init --recover` with your 24 words"
-            }
+            Self::WrongPassphrase => AGAIN,
+            Self::WrongFactors => FACTORS,
+            Self::PassphrasePause { .. } => PAUSE,
+            Self::NoKeyFile => "name it with `--key-file FILE`",
             Self::WeakPassphrase { .. } => "take four or more unrelated words",
             Self::BadPhrase { .. } => "type the 24 words in their order, separated by spaces",
-            Self::Config { hint, .. } => hint,
+            Self::Config { hint, .. } | Self::KeyFile { hint, .. } => hint,
             Self::Listen { .. } => {
                 "give another address: `bitchat daemon --listen /ip4/0.0.0.0/tcp/0`"
             }

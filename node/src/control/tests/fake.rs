@@ -141,6 +141,12 @@ impl Memory {
             Command::Verify { who, verified } => {
                 Reply::Contact(ContactView { verified, ..contact(&who.0) })
             }
+            other => return self.answer_about_messages(other),
+        })
+    }
+
+    fn answer_about_messages(&mut self, command: Command) -> Result<Reply, CommandError> {
+        Ok(match command {
             Command::Remove { extent, .. } => {
                 self.asked.push(format!("Remove {extent:?}"));
                 Reply::Done
@@ -178,6 +184,7 @@ impl Memory {
                 self.asked.push(format!("Import {bytes:?}"));
                 Reply::Imported(ImportView { delivered: 1, busy: vec![1], ..ImportView::default() })
             }
+            other => panic!("{other:?} is answered above"),
         })
     }
 }
