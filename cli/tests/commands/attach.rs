@@ -170,7 +170,7 @@ fn start_daemon(home: &Path, flags: &str) -> (Child, String) {
 }
 
 #[test]
-fn the_demo_delivers_a_message_each_way_and_leaves_nothing_behind() {
+fn the_demo_delivers_a_message_each_way_survives_an_outage_and_leaves_nothing_behind() {
     let scratch = tempfile::tempdir().unwrap();
 
     let ran = Ran::from(bitchat("demo").env("TMPDIR", scratch.path()).output().unwrap());
@@ -178,8 +178,12 @@ fn the_demo_delivers_a_message_each_way_and_leaves_nothing_behind() {
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     for rung in ["queued", "sent", "delivered"] {
         let shown = ran.stdout.lines().filter(|line| line.contains(rung) && line.ends_with(" ms"));
-        assert_eq!(shown.count(), 2, "{rung}: {}", ran.stdout);
+        assert_eq!(shown.count(), 3, "{rung}: {}", ran.stdout);
     }
     assert_eq!(ran.stdout.matches("Hello Bob. Nobody else can read this.").count(), 3);
+    let (_, away) = ran.stdout.split_once("bob's node is stopped").unwrap();
+    let (waits, arrives) = away.split_once("bob's node starts again").unwrap();
+    assert!(waits.contains("queued ") && !waits.contains("sent "), "{away}");
+    assert!(arrives.contains("delivered "), "{away}");
     assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
 }
