@@ -160,6 +160,10 @@ fn a_verified_mark_and_a_petname_survive_and_a_taken_name_is_refused() {
     assert_eq!(alice.run(&["contact", "verify", "bob"]).code, 0);
     assert_eq!(alice.run(&["contact", "rename", "bob", "robert"]).code, 0);
 
+    let link = stage.profile("eve").invite();
+    let taken = alice.run(&["contact", "add", &link, "--name", "robert"]);
+    assert_eq!(taken.code, 1, "{taken:?}");
+    assert!(taken.stderr.contains("is taken"), "{taken:?}");
     let shown = alice.json(&["contact", "show", "robert"]);
     assert_eq!((&shown[0]["verified"], &shown[0]["nickname"]), (&true.into(), &"bob".into()));
     assert_eq!(alice.run(&["contact", "show", "bob"]).code, 8);
