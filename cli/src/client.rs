@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::error::UserError;
 
+mod alive;
 mod api;
 mod local;
 mod model;
@@ -51,7 +52,10 @@ impl Client {
         let deadline = request.takes() + PATIENCE;
         let answer = async {
             match self {
-                Self::Daemon(socket) => socket.send(request).await,
+                Self::Daemon(socket) => tokio::select! {
+                    answer = socket.send(request) => answer,
+                    error = alive::hangs(socket) => Err(error),
+                },
                 Self::InProcess(router) => local::send(router, request).await,
             }
         };
