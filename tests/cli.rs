@@ -54,6 +54,10 @@ fn every_json_object_has_the_fields_that_scripts_rely_on() {
             assert!(fields.iter().all(|field| keys(&object).contains(field)), "{args:?}: {object}");
         }
     }
+    let (ours, theirs) = (&bob.json(&["history", "alice"])[0], &alice.json(&["history", "bob"])[0]);
+    assert_eq!(ours["from"], bob.json(&["id"])[0]["account"], "who wrote it");
+    assert_eq!((&ours["contact"], &ours["direction"]), (&"alice".into(), &"out".into()));
+    assert_eq!((&theirs["from"], &theirs["contact"]), (&"bob".into(), &"bob".into()));
     for field in ["schema", "id", "to", "state", "evidence"] {
         assert!(keys(&sent[0]).contains(&field), "{sent:?}");
     }

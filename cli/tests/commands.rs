@@ -15,6 +15,8 @@ mod support;
 mod attach;
 #[path = "commands/chat.rs"]
 mod chat;
+#[path = "commands/documents.rs"]
+mod documents;
 #[path = "commands/envelopes.rs"]
 mod envelopes;
 #[path = "commands/prompt.rs"]
@@ -162,6 +164,34 @@ fn history_is_read_page_by_page_from_the_end_and_printed_from_the_start() {
     let queries: Vec<_> =
         daemon.asked("GET /v1/history/bob").into_iter().map(|asked| asked.query).collect();
     assert_eq!(queries, ["max=50", "max=48&before=2", "max=46&before=0"]);
+}
+
+#[test]
+fn an_empty_name_finds_nobody() {
+    let daemon = FakeDaemon::start();
+    for words in [&["history", ""][..], &["contact", "show", ""], &["chat", ""]] {
+        let output = daemon.command("--json").args(words).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+
+        assert_eq!(output.status.code(), Some(8), "{said}");
+        assert!(said.contains(r#""code":"unknown_contact""#), "{said}");
+    }
+}
+
+#[test]
+fn settings_have_their_types_in_json() {
+    let ran = bitchat("config show --json --home /nonexistent").output().unwrap();
+
+    let rows: Vec<serde_json::Value> = String::from_utf8(ran.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let value = |key: &str| rows.iter().find(|row| row["key"] == key).unwrap()["value"].clone();
+    assert!(value("network.mdns").is_boolean());
+    assert!(value("limits.connections").is_u64());
+    assert!(value("network.listen").is_array());
+    assert_eq!(value("log.format"), "pretty");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Tells a daemon that thinks from one that hangs.
 //!
 //! A process that was stopped or is stuck keeps its lock, and the kernel takes connections for it.
-//! A path that no route has is answered without the engine: no answer to that is no daemon.
+//! One route is answered without the engine: no answer there is no daemon.
 
 use std::future::pending;
 use std::time::Duration;
@@ -29,7 +29,7 @@ pub(super) async fn hangs(socket: &Socket) -> UserError {
     sleep(FIRST_AFTER).await;
     let mut patience = SOON;
     loop {
-        match timeout(patience, socket.send(Request::get("/"))).await {
+        match timeout(patience, socket.send(Request::get("/v1/alive"))).await {
             Ok(Ok(_)) => {}
             // It is gone: the request that waits will see so by itself.
             Ok(Err(_)) => pending().await,

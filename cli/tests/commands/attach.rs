@@ -158,7 +158,7 @@ fn a_request_that_takes_long_is_waited_for_while_the_daemon_lives() {
     let ran = daemon.run("receive --timeout 3s");
 
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
-    assert_eq!(daemon.asked("GET /").len(), 1);
+    assert_eq!(daemon.asked("GET /v1/alive").len(), 1);
 }
 
 #[test]

@@ -265,6 +265,7 @@ pub(super) fn delivery(state: DeliveryState) -> DeliveryView {
 
 pub(super) fn message(cursor: u64, outgoing: bool) -> MessageView {
     MessageView {
+        from: if outgoing { account(9).to_string() } else { "bob".to_owned() },
         id: MessageId([8; 16]),
         cursor,
         index: cursor,
