@@ -54,6 +54,10 @@ fn every_json_object_has_the_fields_that_scripts_rely_on() {
             assert!(fields.iter().all(|field| keys(&object).contains(field)), "{args:?}: {object}");
         }
     }
+    let (ours, theirs) = (&bob.json(&["history", "alice"])[0], &alice.json(&["history", "bob"])[0]);
+    assert_eq!(ours["from"], bob.json(&["id"])[0]["account"], "who wrote it");
+    assert_eq!((&ours["contact"], &ours["direction"]), (&"alice".into(), &"out".into()));
+    assert_eq!((&theirs["from"], &theirs["contact"]), (&"bob".into(), &"bob".into()));
     for field in ["schema", "id", "to", "state", "evidence"] {
         assert!(keys(&sent[0]).contains(&field), "{sent:?}");
     }
@@ -160,6 +164,10 @@ fn a_verified_mark_and_a_petname_survive_and_a_taken_name_is_refused() {
     assert_eq!(alice.run(&["contact", "verify", "bob"]).code, 0);
     assert_eq!(alice.run(&["contact", "rename", "bob", "robert"]).code, 0);
 
+    let link = stage.profile("eve").invite();
+    let taken = alice.run(&["contact", "add", &link, "--name", "robert"]);
+    assert_eq!(taken.code, 1, "{taken:?}");
+    assert!(taken.stderr.contains("is taken"), "{taken:?}");
     let shown = alice.json(&["contact", "show", "robert"]);
     assert_eq!((&shown[0]["verified"], &shown[0]["nickname"]), (&true.into(), &"bob".into()));
     assert_eq!(alice.run(&["contact", "show", "bob"]).code, 8);

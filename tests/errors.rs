@@ -110,8 +110,16 @@ fn an_unknown_and_an_ambiguous_contact_exit_with_8() {
         daemon
     });
     crate::harness::eventually("both are known", || alice.json(&["contact", "list"]).len() == 2);
+    let other = alice.json(&["contact", "list"]).into_iter().find(|twin| twin["name"] != "bob");
+    let fingerprint = other.expect("a name of its own")["fingerprint"].clone();
+    let other = fingerprint.as_str().expect("a fingerprint");
 
     refused(&alice.run(&["send", "carol", "hi"]), 8, "carol");
+    assert_eq!(alice.run(&["send", "bob", "hi"]).code, 0, "who was there first keeps the name");
+    assert_eq!(alice.run(&["send", &format!("bob-{other}"), "hi"]).code, 0);
+    let renamed = alice.run(&["contact", "rename", other, "bob"]);
+    assert_eq!(renamed.code, 0, "{renamed:?}");
+    assert!(renamed.stderr.contains("warning: \"bob\" may mean"), "{renamed:?}");
     let ambiguous = alice.run(&["send", "bob", "hi"]);
     refused(&ambiguous, 8, "bob");
     for contact in alice.json(&["contact", "list"]) {
@@ -273,4 +281,23 @@ fn errors_with_json_are_one_object_on_stderr() {
     );
     assert!(error["error"]["hint"].as_str().is_some_and(|hint| !hint.is_empty()));
     assert!(finished.stdout.is_empty());
+}
+
+/// The screen vouches for a contact with a check mark; no name may, and what is shown answers.
+#[test]
+fn a_name_that_would_not_be_shown_as_it_is_exits_with_1_and_the_longest_one_answers() {
+    let stage = Stage::new();
+    let (alice, bob) = (stage.profile("alice"), stage.profile("bob"));
+    alice.add(&bob);
+    for name in ["bob ✓", "✅bob", "bo\u{202e}b", "bo\u{200b}b", "\u{301}bob", &"x".repeat(65)] {
+        refused(&alice.run(&["contact", "rename", "bob", name]), 1, "not a usable name");
+    }
+
+    let longest = "y".repeat(64);
+    assert_eq!(alice.run(&["contact", "rename", "bob", &longest]).code, 0);
+
+    let listed = alice.run(&["contact", "list"]).stdout;
+    let shown = listed.split_whitespace().next().expect("a name").to_owned();
+    assert_eq!(shown, longest);
+    assert_eq!(alice.run(&["contact", "show", &shown]).code, 0);
 }

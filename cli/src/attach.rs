@@ -3,13 +3,18 @@
 //! ```text
 //!   socket answers ──────────────> talk to the daemon
 //!   no socket, lock free ────────> run the node in this process, for this command
-//!   no socket, lock held ────────> name the process and stop at once
+//!   no socket, lock held ────────> look again for a moment, then name the process and stop
 //! ```
+//!
+//! A daemon holds the lock before it has a socket, and a little longer than that.
+
+use std::time::Duration;
 
 use bitchat_node::config::Config;
 use bitchat_node::error::{Category, NodeError};
 use bitchat_node::home::Home;
 use bitchat_node::{Credentials, Mode, Node, NodeOptions};
+use tokio::time::{Instant, sleep};
 
 use crate::args::Globals;
 use crate::client::{Client, Guest, Socket};
@@ -17,6 +22,20 @@ use crate::error::UserError;
 use crate::output::Output;
 use crate::passphrase::{self, Secret};
 use crate::settings::{self, Overrides};
+
+/// How long a process may hold the lock without a socket: to open its keys, or to stop.
+const SETTLES_WITHIN: Duration = Duration::from_secs(2);
+
+/// How often socket and lock are looked at meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(25);
+
+/// Who runs the node.
+pub(crate) enum Started {
+    /// We do.
+    Here(Box<Node>),
+    /// A daemon that served before we had the lock.
+    Elsewhere(Socket),
+}
 
 /// What every command knows.
 #[derive(Clone, Debug)]
@@ -74,8 +93,10 @@ pub(crate) async fn attach(
     if context.globals.verbose > 0 {
         settings::start_log(&config)?;
     }
-    let node = start(context, config, Mode::Command, passphrase, out).await?;
-    Ok((Client::InProcess(node.router()), Guest::new(node)))
+    Ok(match start(context, config, Mode::Command, passphrase, out).await? {
+        Started::Here(node) => (Client::InProcess(node.router()), Guest::new(*node)),
+        Started::Elsewhere(socket) => (Client::Daemon(socket), Guest::default()),
+    })
 }
 
 /// Starts a node; asks for the passphrase only if the key store turns out to need one.
@@ -85,8 +106,8 @@ pub(crate) async fn start(
     mode: Mode,
     passphrase: Option<Secret>,
     out: &mut Output,
-) -> Result<Node, UserError> {
-    let passphrase = match passphrase {
+) -> Result<Started, UserError> {
+    let mut passphrase = match passphrase {
         Some(passphrase) => Some(passphrase),
         None => passphrase::given(&context.globals, out)?,
     };
@@ -96,11 +117,19 @@ pub(crate) async fn start(
         config: config.clone(),
         mode,
     };
-    match Node::start(options(passphrase)).await {
-        Err(NodeError::NoPassphrase) => match passphrase::ask()? {
-            Some(asked) => Ok(Node::start(options(Some(asked))).await?),
-            None => Err(NodeError::NoPassphrase.into()),
-        },
-        other => Ok(other?),
+    let begun = Instant::now();
+    loop {
+        match Node::start(options(passphrase.clone())).await {
+            Err(NodeError::NoPassphrase) if passphrase.is_none() => {
+                passphrase = Some(passphrase::ask()?.ok_or(NodeError::NoPassphrase)?);
+            }
+            Err(NodeError::LockHeld { .. }) if begun.elapsed() < SETTLES_WITHIN => {
+                sleep(LOOK_EVERY).await;
+                if let Some(socket) = Socket::find(&context.home.socket()).await? {
+                    return Ok(Started::Elsewhere(socket));
+                }
+            }
+            other => return Ok(Started::Here(Box::new(other?))),
+        }
     }
 }

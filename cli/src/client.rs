@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::error::UserError;
 
+mod alive;
 mod api;
 mod local;
 mod model;
@@ -48,10 +49,16 @@ impl Client {
 
     /// Sends one request and reads its answer.
     pub(crate) async fn call<T: DeserializeOwned>(&self, request: Request) -> Result<T, UserError> {
+        if request.is_nameless() {
+            return Err(nameless());
+        }
         let deadline = request.takes() + PATIENCE;
         let answer = async {
             match self {
-                Self::Daemon(socket) => socket.send(request).await,
+                Self::Daemon(socket) => tokio::select! {
+                    answer = socket.send(request) => answer,
+                    error = alive::hangs(socket) => Err(error),
+                },
                 Self::InProcess(router) => local::send(router, request).await,
             }
         };
@@ -93,6 +100,12 @@ fn refused(status: u16, body: &[u8]) -> UserError {
         retry_after: wait.map(Duration::from_millis),
         ..UserError::new(category, code.to_owned(), message, hint)
     }
+}
+
+/// The words of the node, which is not asked: it would see another route.
+fn nameless() -> UserError {
+    let hint = "see `bitchat contact list`; add one with `bitchat contact add LINK`";
+    UserError::new(Category::NotFound, "unknown_contact", "no contact is called \"\"", hint)
 }
 
 fn strange(status: u16) -> UserError {

@@ -13,6 +13,7 @@
 //! What this module does *not* do: tell look-alike letters apart. Fingerprints and verified marks
 //! are for that.
 
+use bitchat_proto::limits::NAME_BYTES_MAX;
 use unicode_normalization::char::is_combining_mark;
 
 mod escape;
@@ -20,8 +21,9 @@ mod escape;
 /// Combining marks kept in a row: Vietnamese, Thai and Hebrew need up to four, floods thousands.
 const MARKS_MAX: usize = 4;
 
-/// Characters of a name that are shown; the rest becomes `…`.
-const NAME_CHARS_MAX: usize = 32;
+/// Characters of a name that are shown; the rest becomes `…`. No petname has more: what is shown
+/// of it can be typed, and answers.
+const NAME_CHARS_MAX: usize = NAME_BYTES_MAX;
 
 /// What is shown for a name of which nothing is left.
 const NAMELESS: &str = "(unnamed)";
@@ -120,6 +122,7 @@ const fn is_format(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use bitchat_protocol::contact::{suggested, usable};
     use proptest::prelude::*;
 
     use super::*;
@@ -176,8 +179,8 @@ mod tests {
         assert_eq!(name("bob\nroot"), "bob root");
         assert_eq!(name("bob ✓"), "bob");
         assert_eq!(name(" \u{200b} "), NAMELESS);
-        assert_eq!(name(&"x".repeat(40)), format!("{}…", "x".repeat(31)));
-        assert_eq!(name(&"x".repeat(32)), "x".repeat(32));
+        assert_eq!(name(&"x".repeat(70)), format!("{}…", "x".repeat(63)));
+        assert_eq!(name(&"x".repeat(64)), "x".repeat(64));
     }
 
     #[test]
@@ -212,6 +215,16 @@ mod tests {
             }
             prop_assert!(!line(&raw).contains('\n'));
             prop_assert!(!name(&raw).contains('\n'));
+        }
+
+        /// What a contact may be called is shown as it is, so that the name on the screen answers.
+        #[test]
+        fn a_usable_petname_is_shown_as_it_is(raw in prop_oneof![hostile(), ".{1,30}"]) {
+            for petname in [raw.clone(), suggested(&raw, "abcd-efgh")] {
+                if usable(&petname).is_ok() {
+                    prop_assert_eq!(name(&petname), petname);
+                }
+            }
         }
 
         #[test]

@@ -15,6 +15,8 @@ mod support;
 mod attach;
 #[path = "commands/chat.rs"]
 mod chat;
+#[path = "commands/documents.rs"]
+mod documents;
 #[path = "commands/envelopes.rs"]
 mod envelopes;
 #[path = "commands/prompt.rs"]
@@ -115,9 +117,8 @@ fn changes_name_one_thing_each() {
         assert_eq!(daemon.run(line).code, Some(0));
     }
     assert_eq!(daemon.run("contact remove bob --yes").code, Some(0));
-    daemon.answer("DELETE /v1/contacts/bob?history=true", 200, json!({ "schema": 1 }));
     let erased = daemon.run("contact remove bob --yes --history");
-    assert_eq!((erased.code, erased.stderr.trim()), (Some(0), "removed bob and every message"));
+    assert_eq!((erased.code, erased.stdout.trim()), (Some(0), "removed bob and every message"));
 
     let bodies: Vec<_> =
         daemon.asked("PATCH /v1/contacts/bob").into_iter().map(|asked| asked.body).collect();
@@ -129,7 +130,8 @@ fn changes_name_one_thing_each() {
             json!({ "name": "rob", "verified": null }),
         ]
     );
-    assert_eq!(daemon.asked("DELETE /v1/contacts/bob").len(), 1);
+    let removed = daemon.asked("DELETE /v1/contacts/bob");
+    assert_eq!(removed.iter().map(|asked| &asked.query).collect::<Vec<_>>(), ["", "history=true"]);
 }
 
 #[test]
@@ -162,6 +164,34 @@ fn history_is_read_page_by_page_from_the_end_and_printed_from_the_start() {
     let queries: Vec<_> =
         daemon.asked("GET /v1/history/bob").into_iter().map(|asked| asked.query).collect();
     assert_eq!(queries, ["max=50", "max=48&before=2", "max=46&before=0"]);
+}
+
+#[test]
+fn an_empty_name_finds_nobody() {
+    let daemon = FakeDaemon::start();
+    for words in [&["history", ""][..], &["contact", "show", ""], &["chat", ""]] {
+        let output = daemon.command("--json").args(words).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+
+        assert_eq!(output.status.code(), Some(8), "{said}");
+        assert!(said.contains(r#""code":"unknown_contact""#), "{said}");
+    }
+}
+
+#[test]
+fn settings_have_their_types_in_json() {
+    let ran = bitchat("config show --json --home /nonexistent").output().unwrap();
+
+    let rows: Vec<serde_json::Value> = String::from_utf8(ran.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let value = |key: &str| rows.iter().find(|row| row["key"] == key).unwrap()["value"].clone();
+    assert!(value("network.mdns").is_boolean());
+    assert!(value("limits.connections").is_u64());
+    assert!(value("network.listen").is_array());
+    assert_eq!(value("log.format"), "pretty");
 }
 
 #[test]

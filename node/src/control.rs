@@ -38,6 +38,7 @@ pub fn router(handle: Handle) -> Router {
         Router::new()
             .route("/v1/identity", get(node::identity))
             .route("/v1/status", get(node::status))
+            .route("/v1/alive", get(|| async { node::alive() }))
             .route("/v1/peers", get(node::peers))
             .route("/v1/invitations", post(contacts::invite))
             .route("/v1/contacts", get(contacts::list).post(contacts::add))

@@ -1,7 +1,8 @@
 //! The people we know: accounts under local names.
 //!
 //! A petname is ours; what a contact calls itself is a suggestion and never identifies anybody.
-//! Two contacts may carry the same name (both suggested it), then the name alone finds neither.
+//! A contact that would call itself like another gets a name that tells them apart. Two may carry
+//! the same name only by our own wish; then the name alone finds neither.
 
 mod book;
 mod name;

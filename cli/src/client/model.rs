@@ -74,6 +74,9 @@ pub(crate) struct Message {
     pub(crate) gap: u64,
     pub(crate) late: bool,
     pub(crate) index: u64,
+    /// Only in a conversation: whom it is with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) contact: Option<String>,
     /// Only in a conversation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) direction: Option<String>,

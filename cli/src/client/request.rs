@@ -35,6 +35,11 @@ impl Request {
         Self::new("DELETE", path, None).at(who)
     }
 
+    /// Whether a part that comes from the user is empty: such a path has no route.
+    pub(crate) fn is_nameless(&self) -> bool {
+        self.path.contains("//") || self.path.ends_with('/') || self.path.contains("/?")
+    }
+
     /// Adds a part of the path that comes from the user.
     pub(crate) fn at(mut self, part: &str) -> Self {
         self.path.push('/');

@@ -36,8 +36,18 @@ impl Socket {
             Ok(_) => Ok(Some(Self { path: path.to_owned() })),
             Err(error) if is_nobody(error.kind()) => Ok(None),
             Err(error) if error.kind() == ErrorKind::InvalidInput => Err(too_long(path)),
+            // Its queue is full, and it takes nobody.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                Err(NodeError::LockHeld { pid: None }.into())
+            }
             Err(error) => Err(gone(&reason(&error))),
         }
+    }
+
+    /// The process that listens, if the system says so.
+    pub(super) async fn pid(&self) -> Option<u32> {
+        let stream = UnixStream::connect(&self.path).await.ok()?;
+        stream.peer_cred().ok()?.pid()?.try_into().ok()
     }
 
     /// Sends one request; status and body of the answer.

@@ -15,7 +15,7 @@ use serde_json::json;
 use tokio::signal::unix::SignalKind;
 
 use crate::args::Globals;
-use crate::attach::{Context, start};
+use crate::attach::{Context, Started, start};
 use crate::client::{Client, Socket, Status};
 use crate::error::{Stop, UserError};
 use crate::output::{Output, stamp};
@@ -46,16 +46,16 @@ impl Daemon {
     pub(crate) async fn run(self, context: &Context, out: &mut Output) -> Result<(), Stop> {
         let socket = context.home.socket();
         if Socket::find(&socket).await?.is_some() {
-            let message = "a daemon runs for this profile already";
-            let hint = "talk to it: `bitchat status`";
-            return Err(UserError::new(Category::Store, "daemon_running", message, hint).into());
+            return Err(already().into());
         }
         let config = settings::load(&context.home, &self.overrides(&context.globals))?;
         settings::start_log(&config)?;
         let format = config.log.format;
         let (first, second) = (stop_signal(1)?, stop_signal(2)?);
         let hangups = ignored_hangups()?;
-        let node = start(context, config, Mode::Daemon, None, out).await?;
+        let Started::Here(node) = start(context, config, Mode::Daemon, None, out).await? else {
+            return Err(already().into());
+        };
         tokio::select! {
             ended = node.run_until(first) => Ok(ended?),
             () = second => Err(impatient().into()),
@@ -148,6 +148,11 @@ fn ignored_hangups() -> Result<impl Future<Output = ()>, UserError> {
         while hangup.recv().await.is_some() {}
         pending::<()>().await;
     })
+}
+
+fn already() -> UserError {
+    let message = "a daemon runs for this profile already";
+    UserError::new(Category::Store, "daemon_running", message, "talk to it: `bitchat status`")
 }
 
 fn impatient() -> UserError {

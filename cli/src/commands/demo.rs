@@ -5,7 +5,7 @@
 //!        └──────── encrypted, over loopback ─┘         throw-away homes, ephemeral ports
 //! ```
 //!
-//! Exit codes: 0 both messages were delivered · 3 a daemon did not start · 6 not delivered in time.
+//! Exit codes: 0 every message was delivered · 3 a daemon did not start · 6 not delivered in time.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::args::{Span, State};
-use crate::client::Wait;
+use crate::client::{Delivery, Wait};
 use crate::commands::daemon::stop_signal;
 use crate::commands::send::{outcome, reaches};
 use crate::error::{Stop, UserError};
@@ -35,7 +35,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// The states that a message passes on a direct way.
 const LADDER: [State; 3] = [State::Queued, State::Sent, State::Delivered];
 
-/// Start two throw-away nodes on this machine and send a message each way
+/// Start two throw-away nodes on this machine, send messages, and survive an outage
 #[derive(Debug, clap::Args)]
 pub(crate) struct Demo {}
 
@@ -63,8 +63,8 @@ impl Demo {
 
 async fn show(scratch: &Scratch, out: &mut Output) -> Result<(), Stop> {
     step(out, "two nodes, each with its own keys, on this machine only")?;
-    let alice = DemoNode::start(scratch, "alice").await?;
-    let bob = DemoNode::start(scratch, "bob").await?;
+    let alice = DemoNode::create(scratch, "alice").await?;
+    let bob = DemoNode::create(scratch, "bob").await?;
     for node in [&alice, &bob] {
         let address = node.address().await?;
         step(
@@ -82,6 +82,7 @@ async fn show(scratch: &Scratch, out: &mut Output) -> Result<(), Stop> {
     deliver(&bob, "alice", "Hello Alice, this came over no server.", out).await?;
     introduce(&alice).await?;
     deliver(&alice, "bob", "Hello Bob. Nobody else can read this.", out).await?;
+    let bob = survive(scratch, &alice, bob, out).await?;
 
     for (node, other) in [(&alice, "bob"), (&bob, "alice")] {
         step(out, &format!("{} keeps: $ bitchat history {other}", node.name))?;
@@ -109,17 +110,56 @@ async fn introduce(alice: &DemoNode) -> Result<(), UserError> {
 async fn deliver(from: &DemoNode, to: &str, text: &str, out: &mut Output) -> Result<(), Stop> {
     step(out, &format!("{} writes: $ bitchat send {to} \"{text}\" --wait delivered", from.name))?;
     let started = Instant::now();
-    let wait = Wait { state: State::Delivered, timeout: Span::seconds(DELIVERY_MAX.as_secs()) };
-    let queued = Wait { state: State::Queued, ..wait };
-    let mut delivery = from.client.send(to, text, queued, None).await?;
-    let mut shown = show_progress(out, None, &delivery.state, started.elapsed())?;
-    while !reaches(&delivery.state, wait.state) && started.elapsed() < DELIVERY_MAX {
-        outcome(&delivery, queued, &from.client)?;
+    let delivery = from.client.send(to, text, until(State::Queued), None).await?;
+    let shown = show_progress(out, None, &delivery.state, started.elapsed())?;
+    follow(from, delivery, Progress { started, shown }, out).await
+}
+
+/// What is written while the recipient is away waits, and arrives when he is back.
+async fn survive(
+    scratch: &Scratch,
+    alice: &DemoNode,
+    bob: DemoNode,
+    out: &mut Output,
+) -> Result<DemoNode, Stop> {
+    drop(bob);
+    let text = "You are away. This waits on my disk.";
+    step(out, "bob's node is stopped")?;
+    step(out, &format!("alice writes: $ bitchat send bob \"{text}\""))?;
+    let started = Instant::now();
+    let delivery = alice.client.send("bob", text, until(State::Queued), None).await?;
+    let shown = show_progress(out, None, &delivery.state, started.elapsed())?;
+    step(out, "bob's node starts again, and nobody types anything")?;
+    let bob = DemoNode::start(scratch, "bob").await?;
+    follow(alice, delivery, Progress { started, shown }, out).await?;
+    Ok(bob)
+}
+
+/// When a message was sent, and the last rung of it that was printed.
+struct Progress {
+    started: Instant,
+    shown: Option<State>,
+}
+
+/// Prints each further state of a message until it is delivered.
+async fn follow(
+    from: &DemoNode,
+    mut delivery: Delivery,
+    Progress { started, mut shown }: Progress,
+    out: &mut Output,
+) -> Result<(), Stop> {
+    let begun = Instant::now();
+    while !reaches(&delivery.state, State::Delivered) && begun.elapsed() < DELIVERY_MAX {
+        outcome(&delivery, until(State::Queued), &from.client)?;
         sleep(LOOK_EVERY).await;
         delivery = from.client.delivery(&delivery.id).await?;
         shown = show_progress(out, shown, &delivery.state, started.elapsed())?;
     }
-    Ok(outcome(&delivery, wait, &from.client)?)
+    Ok(outcome(&delivery, until(State::Delivered), &from.client)?)
+}
+
+fn until(state: State) -> Wait {
+    Wait { state, timeout: Span::seconds(DELIVERY_MAX.as_secs()) }
 }
 
 /// Prints the rungs between the last one shown and the present one; returns the last one shown.

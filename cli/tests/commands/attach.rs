@@ -6,10 +6,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bitchat_node::home::Home;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Ran, bitchat};
+use crate::support::{FakeDaemon, Ran, bitchat};
 
 fn run(home: &Path, line: &str) -> Ran {
     Ran::from(bitchat(line).env("BITCHAT_HOME", home).output().unwrap())
@@ -105,6 +105,62 @@ fn a_held_lock_with_a_dead_socket_names_the_process_at_once() {
     assert!(started.elapsed() < Duration::from_secs(5));
 }
 
+/// A daemon has its lock before its socket.
+#[test]
+fn a_daemon_that_is_about_to_serve_is_waited_for() {
+    let home = profile("ann");
+    let _lock = Home::at(home.path()).lock().unwrap();
+    let mut command = bitchat("id");
+    command.env("BITCHAT_HOME", home.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    // Long enough for the command to find the lock held, and far below what it waits.
+    std::thread::sleep(Duration::from_millis(300));
+    let daemon = FakeDaemon::start_in(home);
+    let identity =
+        json!({ "account": "bchat1ann", "device": "d", "nickname": "ann", "addresses": [] });
+    daemon.answer("GET /v1/identity", 200, identity);
+
+    let ran = Ran::from(child.wait_with_output().unwrap());
+
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(ran.stdout.contains("bchat1ann"), "{}", ran.stdout);
+}
+
+#[test]
+fn a_daemon_that_hangs_is_named_within_seconds() {
+    let home = profile("ann");
+    let (mut daemon, _) = start_daemon(home.path(), "");
+    let signal = |name: &str| {
+        let pid = daemon.id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    };
+    signal("-STOP");
+    let started = Instant::now();
+
+    let ran = run(home.path(), "id");
+
+    let took = started.elapsed();
+    signal("-CONT");
+    let awake = run(home.path(), "id");
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
+    assert_eq!(ran.code, Some(9), "{}", ran.stderr);
+    assert!(ran.stderr.contains(&format!("process {}", daemon.id())), "{}", ran.stderr);
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert_eq!(awake.code, Some(0), "{}", awake.stderr);
+}
+
+/// A node that thinks is no node that hangs.
+#[test]
+fn a_request_that_takes_long_is_waited_for_while_the_daemon_lives() {
+    let daemon = FakeDaemon::start();
+
+    let ran = daemon.run("receive --timeout 3s");
+
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+    assert_eq!(daemon.asked("GET /v1/alive").len(), 1);
+}
+
 #[test]
 fn without_a_daemon_a_message_to_somebody_absent_stays_queued_and_says_what_it_needs() {
     let (ann, bob) = (profile("ann"), profile("bob"));
@@ -170,7 +226,7 @@ fn start_daemon(home: &Path, flags: &str) -> (Child, String) {
 }
 
 #[test]
-fn the_demo_delivers_a_message_each_way_and_leaves_nothing_behind() {
+fn the_demo_delivers_a_message_each_way_survives_an_outage_and_leaves_nothing_behind() {
     let scratch = tempfile::tempdir().unwrap();
 
     let ran = Ran::from(bitchat("demo").env("TMPDIR", scratch.path()).output().unwrap());
@@ -178,8 +234,12 @@ fn the_demo_delivers_a_message_each_way_and_leaves_nothing_behind() {
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     for rung in ["queued", "sent", "delivered"] {
         let shown = ran.stdout.lines().filter(|line| line.contains(rung) && line.ends_with(" ms"));
-        assert_eq!(shown.count(), 2, "{rung}: {}", ran.stdout);
+        assert_eq!(shown.count(), 3, "{rung}: {}", ran.stdout);
     }
     assert_eq!(ran.stdout.matches("Hello Bob. Nobody else can read this.").count(), 3);
+    let (_, away) = ran.stdout.split_once("bob's node is stopped").unwrap();
+    let (waits, arrives) = away.split_once("bob's node starts again").unwrap();
+    assert!(waits.contains("queued ") && !waits.contains("sent "), "{away}");
+    assert!(arrives.contains("delivered "), "{away}");
     assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
 }

@@ -42,7 +42,11 @@ struct State {
 impl FakeDaemon {
     /// Serves at once.
     pub(crate) fn start() -> Self {
-        let home = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap())
+    }
+
+    /// Serves a profile that is there.
+    pub(crate) fn start_in(home: TempDir) -> Self {
         let listener = UnixListener::bind(home.path().join("bitchat.sock")).unwrap();
         let state = Arc::new(Mutex::new(State::default()));
         let shared = Arc::clone(&state);

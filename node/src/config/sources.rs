@@ -51,8 +51,8 @@ impl Display for Origin {
 pub struct Row {
     /// `section.key`
     pub key: &'static str,
-    /// As it would stand in the file.
-    pub value: String,
+    /// Its display is what would stand in the file.
+    pub value: Value,
     /// Where it comes from.
     pub origin: Origin,
 }
@@ -76,7 +76,7 @@ impl Settled {
     pub(super) fn rows(&self) -> Vec<Row> {
         let rows = KEYS.iter().filter_map(|key| {
             let (value, origin) = self.0.get(key.name)?;
-            Some(Row { key: key.name, value: value.to_string(), origin: *origin })
+            Some(Row { key: key.name, value: value.clone(), origin: *origin })
         });
         rows.collect()
     }

@@ -2,10 +2,13 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use serde::Serialize;
+
 use super::key::Kind;
 
-/// A value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A value. In JSON it has the type that it has here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
 pub enum Value {
     /// `true` or `false`.
     Flag(bool),

@@ -11,7 +11,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, ORIGIN, REFERER};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, ORIGIN, REFERER};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -31,6 +31,10 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Browsers set it on every request; nothing else does.
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// What a request may call this socket: the first stands in our own and in the document, the
+/// second in most people's `curl`. A name that a web page could have is refused.
+const HOSTS: [&str; 2] = ["bitchat", "localhost"];
 
 /// Characters of a correlation id that a caller may choose.
 const ID_CHARS_MAX: usize = 64;
@@ -103,7 +107,8 @@ fn explain(status: StatusCode) -> NodeError {
 /// What every request must satisfy before anything is done for it.
 fn check(handle: &Handle, route: Route, request: &Request) -> Result<(), NodeError> {
     let headers = request.headers();
-    if [ORIGIN, REFERER, FETCH_SITE].iter().any(|name| headers.contains_key(name)) {
+    let from_page = [ORIGIN, REFERER, FETCH_SITE].iter().any(|name| headers.contains_key(name));
+    if from_page || !is_for_us(headers) {
         return Err(NodeError::CrossSite);
     }
     let has_body = matches!(*request.method(), Method::POST | Method::PATCH | Method::PUT);
@@ -120,6 +125,14 @@ fn check(handle: &Handle, route: Route, request: &Request) -> Result<(), NodeErr
         return Err(NodeError::Unavailable);
     }
     Ok(())
+}
+
+/// Whether the request names nobody else. Without a name it is no browser's.
+fn is_for_us(headers: &HeaderMap) -> bool {
+    headers.get_all(HOST).iter().all(|host| {
+        let name = host.to_str().unwrap_or_default();
+        HOSTS.iter().any(|ours| name.eq_ignore_ascii_case(ours))
+    })
 }
 
 /// Whether the body is declared as JSON. A page cannot declare that without a preflight.
@@ -193,6 +206,7 @@ pub(super) fn route(method: &Method, path: &str) -> Route {
         ("POST", "envelopes", Some("import")) => Route::EnvelopesImport,
         ("GET", "peers", None) => Route::Peers,
         ("GET", "status", None) => Route::Status,
+        ("GET", "alive", None) => Route::Alive,
         _ => Route::Other,
     }
 }

@@ -130,6 +130,9 @@ async fn history_tells_direction_and_state() {
     let messages = &reply.json["messages"];
     assert_eq!(messages[0]["direction"], "in");
     assert_eq!(messages[0]["state"], Value::Null);
+    assert_eq!([&messages[0]["from"], &messages[0]["contact"]], ["bob", "bob"]);
+    assert_eq!(messages[1]["from"], account(9).to_string());
+    assert_eq!(messages[1]["contact"], "bob");
     assert_eq!(messages[1]["direction"], "out");
     assert_eq!(messages[1]["state"], "delivered");
     assert_eq!(node.asked(), ["History before=Some(9) max=2"]);
@@ -191,6 +194,8 @@ async fn status_answers_although_the_engine_is_gone() {
     assert_eq!(reply.status, StatusCode::OK);
     assert_eq!(reply.json["account"], Value::Null);
     assert_eq!(reply.json["ready"], false);
+    let alive = call(&node.router(), get("/v1/alive")).await;
+    assert_eq!(alive.json, json!({"schema": 1, "pid": std::process::id()}));
 }
 
 #[tokio::test]

@@ -32,6 +32,12 @@ impl<T> Versioned<T> {
 #[derive(Debug, Serialize)]
 pub(super) struct Nothing {}
 
+/// This process.
+#[derive(Debug, Serialize)]
+pub(super) struct Alive {
+    pub(super) pid: u32,
+}
+
 /// Ourselves.
 #[derive(Debug, Serialize)]
 pub(super) struct Identity {
@@ -162,7 +168,7 @@ impl From<MessageView> for Message {
         Self {
             cursor: view.cursor,
             id: view.id.to_string(),
-            from: view.name,
+            from: view.from,
             fingerprint: view.account.fingerprint(),
             account: view.account.to_string(),
             verified: view.verified,
@@ -181,6 +187,7 @@ impl From<MessageView> for Message {
 pub(super) struct Line {
     #[serde(flatten)]
     message: Message,
+    contact: String,
     direction: &'static str,
     state: Option<&'static str>,
 }
@@ -189,7 +196,8 @@ impl From<MessageView> for Line {
     fn from(view: MessageView) -> Self {
         let direction = if view.outgoing { "out" } else { "in" };
         let state = view.state.map(|state| state.as_str());
-        Self { message: view.into(), direction, state }
+        let contact = view.name.clone();
+        Self { message: view.into(), contact, direction, state }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The way out of every error: the exact thing to type, where there is one.
 
 use std::borrow::Cow;
+use std::path::Path;
 
 use bitchat_protocol::engine::CommandError;
 
@@ -24,9 +25,7 @@ impl NodeError {
                 return format!("make {} writable for you or choose `--home DIR`", path.display())
                     .into();
             }
-            Self::LooseModes { path, .. } => {
-                return format!("take that away with `chmod -R go= '{}'`", path.display()).into();
-            }
+            Self::LooseModes { path, .. } => return close(path).into(),
             Self::LockHeld { pid: Some(pid) } => {
                 return format!("stop process {pid} or talk to it through its socket").into();
             }
@@ -72,7 +71,9 @@ impl NodeError {
             }
             Self::TooLarge { .. } => "send less at once",
             Self::NotJson => "send the header `content-type: application/json`",
-            Self::CrossSite => "use `bitchat` or `curl --unix-socket`, not a browser",
+            Self::CrossSite => {
+                "use `bitchat` or `curl --unix-socket SOCKET http://bitchat/...`, not a browser"
+            }
             Self::Protocol(error) => command_hint(error),
         })
     }
@@ -103,4 +104,12 @@ const fn command_hint(error: &CommandError) -> &'static str {
         CommandError::Store(_) => DISK,
         CommandError::Internal(_) => REPORT,
     }
+}
+
+/// Not what is below: somebody may have named a directory that is not ours alone to close.
+fn close(path: &Path) -> String {
+    let path = path.display();
+    format!(
+        "if it holds nothing else: `chmod go= '{path}'`; or name a directory of its own by `--home DIR`"
+    )
 }

@@ -69,7 +69,8 @@ fn every_variant_is_among_the_samples() {
 fn every_error_stands_in_the_document_and_nothing_else_does() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/ERRORS.md");
     let document = std::fs::read_to_string(&path).unwrap_or_default();
-    let written: Vec<&str> = document.lines().filter(|line| line.starts_with("| `")).collect();
+    let (ours, _) = document.split_once("## The command line").unwrap_or((&document, ""));
+    let written: Vec<&str> = ours.lines().filter(|line| line.starts_with("| `")).collect();
     let mut rows: Vec<String> = samples().iter().map(row).collect();
     rows.sort();
 

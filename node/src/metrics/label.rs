@@ -213,6 +213,8 @@ label! {
         Peers => "peers",
         /// `GET /v1/status`
         Status => "status",
+        /// `GET /v1/alive`
+        Alive => "alive",
         /// Anything else.
         Other => "other",
     }

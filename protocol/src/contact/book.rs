@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Contact;
+use super::{Contact, name};
 use crate::id::{AccountId, DeviceId};
 
 /// Contacts of one profile. More are refused as busy.
@@ -73,12 +73,32 @@ impl Book {
         self.contacts.is_empty()
     }
 
-    /// Whether a contact other than `except` has this petname.
+    /// Whether a contact has this petname.
     #[must_use]
-    pub fn is_taken(&self, name: &str, except: Option<&AccountId>) -> bool {
-        self.contacts
-            .values()
-            .any(|contact| contact.name == name && Some(&contact.account) != except)
+    pub fn is_taken(&self, name: &str) -> bool {
+        self.contacts.values().any(|contact| contact.name == name)
+    }
+
+    /// The petname of a new contact that suggests `suggestion`: a name that somebody has stays his.
+    #[must_use]
+    pub fn free_name(&self, suggestion: String, fingerprint: &str) -> String {
+        let mut candidate = suggestion.clone();
+        let mut turn = 0;
+        while self.looks_taken(&candidate) {
+            candidate = name::told_apart(&suggestion, fingerprint, turn);
+            turn += 1;
+        }
+        candidate
+    }
+
+    /// Whether a person could take this name for that of a contact.
+    #[must_use]
+    pub fn looks_taken(&self, name: &str) -> bool {
+        let skeleton = name::skeleton(name);
+        let looks = |contact: &Contact| {
+            name::skeleton(&contact.name) == skeleton || contact.account.fingerprint() == name
+        };
+        self.contacts.values().any(looks)
     }
 
     /// Finds by petname, fingerprint, account id, or the start of an account id.
@@ -134,6 +154,23 @@ mod tests {
             Lookup::Ambiguous(vec![AccountId([1; 32]), AccountId([2; 32])])
         );
         assert_eq!(book.find("dave"), Lookup::Unknown);
+    }
+
+    #[test]
+    fn a_newcomer_does_not_get_the_name_of_a_contact() {
+        let mut book = Book::default();
+        book.insert(contact(1, "Bob"));
+        let first = AccountId([1; 32]).fingerprint();
+        let free = |book: &Book, name: &str| book.free_name(name.to_owned(), "abcd-efgh");
+
+        assert_eq!(free(&book, "carol"), "carol");
+        for name in ["Bob", "bob", "B ob", "\u{ff22}ob"] {
+            assert_eq!(free(&book, name), format!("{name}-abcd-efgh"));
+        }
+        assert_eq!(free(&book, &first), format!("{first}-abcd-efgh"));
+        book.insert(contact(2, "bob-abcd-efgh"));
+        assert_eq!(free(&book, "bob"), "bob-abcd-efgh-2");
+        assert_eq!(book.find("Bob"), Lookup::One(AccountId([1; 32])));
     }
 
     #[test]

@@ -118,9 +118,10 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
 
     fn new_contact(&self, certificate: &Certificate, nickname: &str) -> Contact {
         let account = certificate.account();
+        let fingerprint = account.fingerprint();
         Contact {
             account,
-            name: contact::suggested(nickname, &account.fingerprint()),
+            name: self.book.free_name(contact::suggested(nickname, &fingerprint), &fingerprint),
             nickname: nickname.to_owned(),
             record: None,
             device: certificate.device(),

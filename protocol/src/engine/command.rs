@@ -213,6 +213,8 @@ pub struct MessageView {
     pub account: AccountId,
     /// Petname of the other side, or its account id if it is no contact any more.
     pub name: String,
+    /// Who wrote it: `name`, or our own account id.
+    pub from: String,
     /// Whether the other side is verified.
     pub verified: bool,
     /// Text; from the peer, to be sanitised.

@@ -34,9 +34,12 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             return Err(CommandError::OutOfRange("10,000 contacts are the limit"));
         }
         if let Some(name) = name {
-            self.check_name(&name, None)?;
+            contact::usable(&name).map_err(CommandError::BadName)?;
+            if self.book.is_taken(&name) {
+                return Err(CommandError::NameTaken(name));
+            }
             contact.name = name;
-        } else if self.book.is_taken(&contact.name, None) {
+        } else if self.book.looks_taken(&contact.name) {
             return Err(CommandError::NameTaken(contact.name));
         }
         let (account, view) = (contact.account, self.contact_view(&contact, false));
@@ -114,21 +117,10 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         self.enqueue(account, id, &content, EXPIRES_AFTER)
     }
 
-    fn check_name(
-        &self,
-        name: &str,
-        except: Option<&crate::id::AccountId>,
-    ) -> Result<(), CommandError> {
-        contact::usable(name).map_err(CommandError::BadName)?;
-        if self.book.is_taken(name, except) {
-            return Err(CommandError::NameTaken(name.to_owned()));
-        }
-        Ok(())
-    }
-
+    /// Two contacts may be called alike, if that is the wish: then neither answers to the name.
     pub(super) fn rename(&mut self, who: &Who, name: String) -> Result<ContactView, CommandError> {
         let mut contact = self.find(who)?.clone();
-        self.check_name(&name, Some(&contact.account))?;
+        contact::usable(&name).map_err(CommandError::BadName)?;
         contact.name = name;
         let view = self.contact_view(&contact, true);
         self.save_contact(contact);

@@ -64,13 +64,16 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         stored: Stored,
         state: Option<DeliveryState>,
     ) -> MessageView {
+        let name = self.name_of(&account);
+        let ours = || self.identity.account().to_string();
         MessageView {
+            from: if stored.outgoing { ours() } else { name.clone() },
             id: stored.id,
             cursor: stored.cursor,
             index,
             outgoing: stored.outgoing,
             account,
-            name: self.name_of(&account),
+            name,
             verified: self.book.get(&account).is_some_and(|contact| contact.verified),
             text: stored.text,
             sent: stored.sent,

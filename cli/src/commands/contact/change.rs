@@ -1,6 +1,6 @@
 //! `bitchat contact verify`, `rename` and `remove`.
 //!
-//! Exit codes: 1 unusable or taken name · 8 no such contact, or several.
+//! Exit codes: 1 unusable name · 8 no such contact, or several.
 
 use serde_json::json;
 
@@ -21,6 +21,8 @@ pub(crate) struct Verify {
 }
 
 /// Give a contact another name
+///
+/// Two contacts may have the same name; then both answer to their account or fingerprint only.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Rename {
     /// Name, account or the start of an account
@@ -61,7 +63,14 @@ impl Rename {
         let contact = client.change(&self.who, Some(&self.new), None).await?;
         out.confirm(&contact, |paint| {
             format!("{} is now {}", sanitise::name(&self.who), person(&contact, paint))
-        })
+        })?;
+        // Allowed, because names are the user's; said, because neither contact answers to it now.
+        if let Err(error) = client.contact(&self.new).await
+            && error.code == "ambiguous_contact"
+        {
+            out.warn("ambiguous_name", &error.message, &error.hint);
+        }
+        Ok(())
     }
 }
 

@@ -36,11 +36,14 @@ struct Daemon(Child);
 
 impl DemoNode {
     /// Creates a profile and starts its daemon.
+    pub(super) async fn create(scratch: &Scratch, name: &'static str) -> Result<Self, UserError> {
+        init(&program()?, &home(scratch, name), name)?;
+        Self::start(scratch, name).await
+    }
+
+    /// Starts the daemon of a profile.
     pub(super) async fn start(scratch: &Scratch, name: &'static str) -> Result<Self, UserError> {
-        let home = Home::at(scratch.path().join(name));
-        let program = std::env::current_exe()
-            .map_err(|error| UserError::io("cannot find this program", &error))?;
-        init(&program, &home, name)?;
+        let (program, home) = (program()?, home(scratch, name));
         let (daemon, lines) = spawn(&program, &home)?;
         wait_until_ready(name, lines).await?;
         let socket = Socket::find(&home.socket()).await?;
@@ -58,6 +61,14 @@ impl DemoNode {
     pub(super) fn process(&self) -> u32 {
         self.daemon.0.id()
     }
+}
+
+fn home(scratch: &Scratch, name: &str) -> Home {
+    Home::at(scratch.path().join(name))
+}
+
+fn program() -> Result<PathBuf, UserError> {
+    std::env::current_exe().map_err(|error| UserError::io("cannot find this program", &error))
 }
 
 /// A command of this program on a throw-away profile; nothing of the user's environment reaches it.

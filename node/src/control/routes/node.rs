@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::{Answer, answer, contacts, identity as identity_of};
 use crate::control::Handle;
-use crate::control::view::{Identity, Peer, Peers, Status};
+use crate::control::view::{Alive, Identity, Peer, Peers, Status};
 
 /// Status is for the moments when things hang: it does not wait for an engine that hangs.
 const STATUS_WITHIN: Duration = Duration::from_secs(2);
@@ -26,6 +26,11 @@ pub(in crate::control) async fn peers(State(handle): State<Handle>) -> Answer<Pe
         Peer::new(status, contact)
     });
     answer(Peers { peers: peers.collect() })
+}
+
+/// Asks nobody: who gets no answer here knows that the whole process hangs.
+pub(in crate::control) fn alive() -> Answer<Alive> {
+    answer(Alive { pid: std::process::id() })
 }
 
 pub(in crate::control) async fn status(State(handle): State<Handle>) -> Answer<Status> {

@@ -126,6 +126,10 @@ async fn requests_on_behalf_of_web_pages_change_nothing() {
         ("referer", "https://evil.test/x"),
         ("sec-fetch-site", "cross-site"),
         ("sec-fetch-site", "none"),
+        ("host", "evil.test"),
+        ("host", "bitchat.evil.test"),
+        ("host", "localhost.evil.test:80"),
+        ("host", ""),
     ] {
         let mut request = send("POST", "/v1/messages", &body);
         request.headers_mut().insert(name, value.parse().unwrap());
@@ -141,6 +145,20 @@ async fn requests_on_behalf_of_web_pages_change_nothing() {
         assert_eq!(reply.status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{kind}");
     }
     assert!(node.asked().is_empty());
+}
+
+#[tokio::test]
+async fn a_host_is_one_of_ours_or_missing() {
+    let router = Fake::start().router();
+    for host in ["bitchat", "localhost", "LocalHost"] {
+        let mut request = get("/v1/identity");
+        request.headers_mut().insert("host", host.parse().unwrap());
+        assert_eq!(call(&router, request).await.status, StatusCode::OK, "{host}");
+    }
+    let mut two = get("/v1/identity");
+    two.headers_mut().append("host", "bitchat".parse().unwrap());
+    two.headers_mut().append("host", "evil.test".parse().unwrap());
+    assert_eq!(call(&router, two).await.status, StatusCode::FORBIDDEN);
 }
 
 #[tokio::test]

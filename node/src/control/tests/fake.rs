@@ -118,6 +118,7 @@ impl Fake {
 }
 
 impl Memory {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the other half answers the rest")]
     fn answer(&mut self, command: Command) -> Result<Reply, CommandError> {
         if let Some(failure) = &self.failure {
             return Err(failure.clone());
@@ -145,6 +146,7 @@ impl Memory {
         })
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the other half answers the rest")]
     fn answer_about_messages(&mut self, command: Command) -> Result<Reply, CommandError> {
         Ok(match command {
             Command::Remove { extent, .. } => {
@@ -272,6 +274,7 @@ pub(super) fn delivery(state: DeliveryState) -> DeliveryView {
 
 pub(super) fn message(cursor: u64, outgoing: bool) -> MessageView {
     MessageView {
+        from: if outgoing { account(9).to_string() } else { "bob".to_owned() },
         id: MessageId([8; 16]),
         cursor,
         index: cursor,

@@ -25,7 +25,7 @@ async fn a_request_crosses_the_socket_and_the_server_ends_when_told() {
     }));
 
     let reply =
-        exchange(&path, "GET /v1/identity HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        exchange(&path, "GET /v1/identity HTTP/1.1\r\nHost: bitchat\r\nConnection: close\r\n\r\n");
     let reply = reply.await;
     assert!(reply.starts_with("HTTP/1.1 200 OK\r\n"), "{reply}");
     assert!(reply.contains("x-request-id: "));
@@ -106,7 +106,7 @@ fn as_nobody(path: &std::path::Path) -> String {
     use std::os::unix::process::CommandExt;
     let script = "import socket,sys\n\
         s=socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); s.settimeout(5)\n\
-        try:\n s.sendall(b'GET /v1/identity HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n'); print(s.recv(99).decode())\n\
+        try:\n s.sendall(b'GET /v1/identity HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n'); print(s.recv(99).decode())\n\
         except OSError: pass\n";
     let output = std::process::Command::new("python3")
         .args(["-c", script])
