@@ -169,16 +169,24 @@ impl Memory {
                 Reply::Messages(vec![message(1, false), message(0, true)])
             }
             Command::Queue => Reply::Queue(vec![row()]),
-            Command::Export(what) => {
-                self.asked.push(format!("{what:?}"));
-                Reply::Exported(exported())
-            }
-            Command::Import(seals) => {
-                let bytes: Vec<_> = seals.iter().map(Vec::len).collect();
-                self.asked.push(format!("Import {bytes:?}"));
-                Reply::Imported(ImportView { delivered: 1, busy: vec![1], ..ImportView::default() })
-            }
+            carried @ (Command::Export(_) | Command::Import(_)) => self.carried(&carried),
         })
+    }
+
+    fn carried(&mut self, command: &Command) -> Reply {
+        if let Command::Import(seals) = command {
+            let bytes: Vec<_> = seals.iter().map(Vec::len).collect();
+            self.asked.push(format!("Import {bytes:?}"));
+            return Reply::Imported(ImportView {
+                delivered: 1,
+                busy: vec![1],
+                ..ImportView::default()
+            });
+        }
+        if let Command::Export(what) = command {
+            self.asked.push(format!("{what:?}"));
+        }
+        Reply::Exported(exported())
     }
 }
 
