@@ -7,6 +7,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use super::*;
+use crate::crypto::Ledger;
 use crate::identity::{Account, Device, Phrase};
 use crate::time::UnixMillis;
 
@@ -187,13 +188,14 @@ fn nothing_that_is_known_stands_in_the_bytes() {
 #[test]
 fn the_free_bit_of_the_ephemeral_key_is_random() {
     let (alice, bob) = (identity(1), identity(2));
-    let mut random = rng(9);
+    let (mut random, ledger) = (rng(9), Ledger::open());
     let mut set = 0;
     for _ in 0..200 {
         let sealed = seal(&alice, bob.certificate(), LETTER, &mut random).expect("sealed");
         set += usize::from(sealed[EPHEMERAL_BYTES - 1] & FREE_BIT != 0);
         assert!(open(&bob, &sealed).is_ok());
     }
+    assert_eq!((ledger.seals(), ledger.repeats()), (400, 0), "no key and nonce twice");
     assert!((60..140).contains(&set), "{set} of 200");
 }
 
