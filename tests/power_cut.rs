@@ -32,7 +32,7 @@ use log::{Event, Record};
 const BATCHES: u64 = 600;
 
 /// Cuts of each model.
-const POINTS: usize = 32;
+const POINTS: usize = 28;
 
 /// The writer's run.
 struct Run {

@@ -23,9 +23,11 @@ use bitchat_protocol::time::UnixMillis;
 use zeroize::Zeroizing;
 
 use super::SledStore;
-use super::inner::{Health, Inner, ROOM_MIN, Writer, io_error, store_error, unpanicked};
+use super::inner::{
+    Health, Inner, KEY_GONE, PIECE_GONE, ROOM_MIN, Writer, io_error, store_error, unpanicked,
+};
 use super::keyring::{Chain, Ring};
-use super::layout::{ERASE, Head, Layout, Under};
+use super::layout::{DAMAGED, ERASE, Head, Layout, Under};
 
 /// Age of the oldest outdated value at which the hour chain turns: ten minutes are left to move
 /// rows within the hour that is promised.
@@ -250,7 +252,7 @@ impl Inner {
                             bytes += value.len();
                         }
                         // It could not be read before either.
-                        Err(StoreError::Corrupt("row" | "row lacks a piece")) => {
+                        Err(lost) if [DAMAGED, PIECE_GONE, KEY_GONE].contains(&lost) => {
                             tracing::warn!("a damaged row stays under a key that goes");
                         }
                         Err(error) => return Err(error),

@@ -22,6 +22,12 @@ use crate::keystore::StoreKeys;
 /// next start, and what it cannot finish it cannot take back.
 pub(super) const ROOM_MIN: u64 = 4 * 1024 * 1024;
 
+/// A row whose key was destroyed, or never was.
+pub(super) const KEY_GONE: StoreError = StoreError::Corrupt("row: its key is gone");
+
+/// A row of which a piece is missing.
+pub(super) const PIECE_GONE: StoreError = StoreError::Corrupt("row lacks a piece");
+
 pub(super) struct Inner {
     pub(super) layout: Layout,
     pub(super) tree: sled::Tree,
@@ -157,7 +163,7 @@ impl Inner {
                 let head = Head::parse(head)?;
                 let key_row = Layout::conversation_key(key, head.number);
                 let secret = self.conversation(&ring, &key_row)?;
-                let secret = secret.ok_or(StoreError::Corrupt("row: its key is gone"))?;
+                let secret = secret.ok_or(KEY_GONE)?;
                 Layout::open(&secret, key, &head, |piece| self.piece(key, piece))
             }
         }
@@ -172,13 +178,13 @@ impl Inner {
     ) -> Result<Vec<u8>, StoreError> {
         let head = Head::parse(head)?;
         let secret = ring.key(chain, head.number);
-        let secret = secret.ok_or(StoreError::Corrupt("row: its key is gone"))?;
+        let secret = secret.ok_or(KEY_GONE)?;
         Layout::open(secret, key, &head, |piece| self.piece(key, piece))
     }
 
     pub(super) fn piece(&self, key: &[u8], piece: u16) -> Result<IVec, StoreError> {
         let found = self.tree.get(self.layout.piece_key(key, piece)).map_err(store_error)?;
-        found.ok_or(StoreError::Corrupt("row lacks a piece"))
+        found.ok_or(PIECE_GONE)
     }
 
     pub(super) fn row(&self, entry: sled::Result<(IVec, IVec)>) -> Result<Row, StoreError> {

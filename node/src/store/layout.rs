@@ -55,6 +55,9 @@ const SENTINEL_TEXT: &[u8] = b"bitchat store 1";
 /// A row that stands from the batch that erases a conversation until the long chain turns.
 pub(super) const ERASE: &[u8] = b"\0erase";
 
+/// A row that its key does not open.
+pub(super) const DAMAGED: StoreError = StoreError::Corrupt("row");
+
 /// Makes row keys, seals and opens values.
 pub(super) struct Layout {
     scopes: Hmac<Sha256>,
@@ -219,7 +222,7 @@ impl Layout {
             }
             open_header(secret, head.nonce, &associated, &sealed)
         };
-        opened.map_err(|_| StoreError::Corrupt("row"))
+        opened.map_err(|_| DAMAGED)
     }
 
     /// Writes the sentinel: under the newest key of the hour chain, naming that of the long one. It

@@ -25,7 +25,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     while next <= batches {
         // One to five batches share a flush.
         let group: Vec<_> = (next..next + 1 + next % 5).map(workload::batch).collect();
-        match store.commit(&group) {
+        if commits % TURN_EVERY == 0 {
+            store.want_erasure();
+        }
+        match store.erase_step().and_then(|_| store.commit(&group)) {
             Ok(proofs) => {
                 let last = proofs.last().ok_or("no proof")?.batch().0;
                 // One line is one write(2): it is logged as the acknowledgement.
@@ -39,11 +42,6 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         }
         commits += 1;
-        if commits % TURN_EVERY == 0 {
-            store.want_erasure();
-        }
-        // A full disk shows at the next commit.
-        drop(store.erase_step());
         if commits % session == 0 {
             drop(store);
             store = workload::open(Path::new(&dir))?;

@@ -1,5 +1,6 @@
 //! Keys turn when they should, whatever stops them, and nothing is lost.
 
+mod conversations;
 mod loot;
 
 use std::collections::BTreeMap;
@@ -10,7 +11,6 @@ use std::time::{Duration, Instant};
 use bitchat_protocol::time::UnixMillis;
 
 use super::*;
-use crate::store::inner::Inner;
 use crate::store::keyfile::KeyFile;
 use crate::store::keyring::{Chain, Ring};
 
@@ -272,72 +272,31 @@ fn a_store_that_is_opened_once_a_day_erases_when_it_is_opened() {
     }
 }
 
+/// Damage to one row must not keep the others' past readable for ever.
 #[test]
-fn the_last_message_of_a_conversation_takes_its_key_along_at_once() {
+fn a_damaged_row_does_not_stop_erasure_and_stays_damaged() {
     let (_parent, dir) = parent();
     let clock = Clock::new();
     let store = clock.open(&dir);
-    commit(
-        &store,
-        [(message(b"alice", 1), Some(value("one"))), (message(b"alice", 2), Some(value("two")))],
-    );
-    commit(&store, [(message(b"bob", 1), Some(value("bob")))]);
-    let key_rows = |store: &SledStore| store.inner.tree.range(Layout::conversation_keys()).count();
-    assert_eq!(key_rows(&store), 2);
-    erase(&store);
-    let epoch = ring(&dir).chain(Chain::Hour).current.number;
+    commit(&store, [put(1, vec![1]), put(2, vec![2; 9_000]), put(3, vec![3])]);
+    let (layout, tree) = (&store.inner.layout, &store.inner.tree);
+    let row = |number| layout.key(&put(number, Vec::new()).0).expect("a short order");
+    tree.remove(layout.piece_key(&row(2), 0)).expect("removes");
+    tree.insert(row(3), tree.get(row(1)).expect("reads").expect("there")).expect("inserts");
+    store.want_erasure();
 
-    commit(&store, [(message(b"alice", 1), None)]);
-    assert_eq!(key_rows(&store), 2, "one message is left");
-    commit(&store, [(message(b"alice", 2), None)]);
-    assert_eq!(key_rows(&store), 1);
-    drop(store); // What was asked for survives a stop.
-    let store = clock.open(&dir);
     erase(&store);
 
-    let after = ring(&dir);
-    assert_eq!(after.chain(Chain::Hour).current.number, epoch + 1, "nobody waits for the hour");
-    assert_eq!(after.chain(Chain::Long).current.number, 2, "ids and deliveries go too");
-    assert_eq!(store.get(&message(b"bob", 1)).expect("reads"), Some(value("bob")));
+    assert_eq!((store.erasure().failure, store.erasure().moved), (None, 1));
+    assert!(ring(&dir).chain(Chain::Hour).retiring.is_none());
+    assert_eq!(get(&store, 1), Some(vec![1]));
+    for number in [2, 3] {
+        let read = store.get(&put(number, Vec::new()).0);
+        assert!(matches!(read, Err(StoreError::Corrupt(_))), "{number}: {read:?}");
+    }
+    store.want_erasure();
     erase(&store);
-    drop(store);
-    let store = clock.open(&dir);
-    erase(&store);
-    assert_eq!(ring(&dir).chain(Chain::Hour).current.number, epoch + 1, "once is enough");
-}
-
-#[test]
-fn a_conversation_that_begins_anew_in_the_same_flush_has_another_key() {
-    let (_parent, dir) = parent();
-    let clock = Clock::new();
-    let store = clock.open(&dir);
-    commit(&store, [(message(b"alice", 1), Some(value("old")))]);
-    let secret = |inner: &Inner| {
-        let row = inner.layout.key(&message(b"alice", 1)).expect("a key");
-        let key_row = Layout::conversation_key(&row, 0);
-        inner.conversation(&inner.ring(), &key_row).expect("reads").expect("a key")
-    };
-    let old = secret(&store.inner);
-
-    let _ = store
-        .commit(&[
-            batch(2, [(message(b"alice", 1), None)]),
-            batch(
-                3,
-                [
-                    (message(b"alice", 1), Some(value("new"))),
-                    (message(b"alice", 2), Some(value("more"))),
-                ],
-            ),
-        ])
-        .expect("commits");
-
-    assert_ne!(secret(&store.inner), old);
-    drop(store);
-    let store = clock.open(&dir);
-    assert_ne!(secret(&store.inner), old);
-    assert_eq!(store.get(&message(b"alice", 1)).expect("reads"), Some(value("new")));
-    assert_eq!(store.get(&message(b"alice", 2)).expect("reads"), Some(value("more")));
+    assert_eq!(store.erasure().failure, None, "nor the next time");
 }
 
 #[test]
