@@ -26,7 +26,7 @@ pub use label::WarningCode;
 
 use crate::error::{Category, NodeError};
 use families::{ByError, ByMessage, ByReason, ByRequest, ByStage, Families, Link};
-use label::{Direction, Kind, Reason, Role, Route, Stage, Transport};
+use label::{Direction, Kind, Limit, Reason, Role, Route, Stage, Transport};
 
 /// No message waits in the outbox.
 const NONE: u64 = u64::MAX;
@@ -72,6 +72,10 @@ impl Metrics {
                 families.refused.get_or_create(&reason).inc();
             }
             Fact::SealDropped => count(&families.seals_dropped, 1),
+            Fact::RateLimited(class) => {
+                let class = families::ByClass { class: Limit::from(*class) };
+                families.ratelimit_rejected.get_or_create(&class).inc();
+            }
             Fact::SessionFounded { initiator } => {
                 let role = if *initiator { Role::Initiator } else { Role::Responder };
                 families.sessions_founded.get_or_create(&families::ByRole { role }).inc();

@@ -32,9 +32,9 @@ mod forget;
 mod frame;
 mod import;
 mod invite;
+mod limits;
 mod request;
 mod start;
-mod strangers;
 mod timeout;
 mod timer;
 mod view;
@@ -48,6 +48,7 @@ pub use command::{
 pub use export::{Export, ExportView};
 pub use import::{IMPORT_MAX, ImportView};
 pub use input::{CommandId, Input};
+pub use limits::RateClass;
 pub use output::{Event, Fact, Output};
 pub use start::Setup;
 
@@ -69,7 +70,7 @@ use crate::store::{BatchId, Overlay, Store};
 use crate::time::{Moment, Now};
 
 use commit::Commit;
-use strangers::Strangers;
+use limits::Limits;
 use timeout::Purge;
 use timer::{Reason, Timers};
 
@@ -93,7 +94,7 @@ pub struct Engine<S, R> {
     held: Held,
     outbox: Outbox,
     invitations: BTreeMap<InvitationToken, Issued>,
-    strangers: Strangers,
+    limits: Limits,
     links: BTreeSet<DeviceId>,
     dialling: BTreeSet<DeviceId>,
     addresses: Vec<String>,
@@ -271,7 +272,7 @@ impl From<Error> for CommandError {
             Error::Malformed(part) => Self::BadLink(part.0),
             Error::NotAuthentic(what) => Self::BadLink(what),
             Error::Stale(_) => Self::LinkExpired,
-            Error::Bug(what) | Error::Busy(what) => Self::Internal(what),
+            Error::Bug(what) | Error::Busy { what, .. } => Self::Internal(what),
             Error::CounterJump { .. } | Error::Decrypt | Error::Spent | Error::Stranger => {
                 Self::Internal("unexpected refusal")
             }

@@ -150,6 +150,7 @@ const fn level(fact: &Fact) -> Level {
         Fact::BoundReached(_) => Level::Warn,
         Fact::Refused(_)
         | Fact::SealDropped
+        | Fact::RateLimited(_)
         | Fact::SessionFounded { .. }
         | Fact::KeysEvicted(_)
         | Fact::Gap => Level::Debug,

@@ -10,7 +10,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use super::label::{Direction, Kind, Reason, Role, Route, Stage, Transport, WarningCode};
+use super::label::{Direction, Kind, Limit, Reason, Role, Route, Stage, Transport, WarningCode};
 
 /// From a loopback chat to a message that waits a day for a mailbox.
 const DELIVERY_BUCKETS: [f64; 14] =
@@ -46,6 +46,11 @@ pub(super) struct ByStage {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct ByReason {
     pub(super) reason: Reason,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ByClass {
+    pub(super) class: Limit,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -95,6 +100,7 @@ pub(super) struct Families {
     pub(super) inbox_duplicates: Counter,
     pub(super) refused: Family<ByReason, Counter>,
     pub(super) seals_dropped: Counter,
+    pub(super) ratelimit_rejected: Family<ByClass, Counter>,
     pub(super) sessions_founded: Family<ByRole, Counter>,
     pub(super) kem_exchanges: Counter,
     pub(super) keys_skipped: Counter,
@@ -135,6 +141,7 @@ impl Families {
             inbox_duplicates: Counter::default(),
             refused: Family::default(),
             seals_dropped: Counter::default(),
+            ratelimit_rejected: Family::default(),
             sessions_founded: Family::default(),
             kem_exchanges: Counter::default(),
             keys_skipped: Counter::default(),
@@ -189,6 +196,11 @@ impl Families {
             "seals_dropped",
             "Sealed envelopes that did not open here and were dropped",
             self.seals_dropped.clone(),
+        );
+        registry.register(
+            "ratelimit_rejected",
+            "Frames of peers that were refused because they came too often",
+            self.ratelimit_rejected.clone(),
         );
         registry.register(
             "sessions_founded",
@@ -289,6 +301,9 @@ impl Families {
         }
         for &reason in Reason::ALL {
             drop(self.refused.get_or_create(&ByReason { reason }));
+        }
+        for &class in Limit::ALL {
+            drop(self.ratelimit_rejected.get_or_create(&ByClass { class }));
         }
         for &role in Role::ALL {
             drop(self.sessions_founded.get_or_create(&ByRole { role }));

@@ -1,6 +1,6 @@
 //! Labels: enums, so that the number of series is known when it compiles.
 
-use bitchat_protocol::engine::DeliveryState;
+use bitchat_protocol::engine::{DeliveryState, RateClass};
 use prometheus_client::encoding::{EncodeLabelValue, LabelValueEncoder};
 
 /// Declares an enum label: every value, its word, and the way back.
@@ -161,6 +161,25 @@ impl Reason {
     #[must_use]
     pub fn from_label(label: &str) -> Self {
         Self::ALL.iter().copied().find(|reason| reason.as_str() == label).unwrap_or(Self::Other)
+    }
+}
+
+label! {
+    /// A rate limit.
+    Limit {
+        /// Handshakes of one stranger.
+        Stranger => "stranger",
+        /// Handshakes of all strangers.
+        Strangers => "strangers",
+    }
+}
+
+impl From<RateClass> for Limit {
+    fn from(class: RateClass) -> Self {
+        match class {
+            RateClass::Stranger => Self::Stranger,
+            RateClass::Strangers => Self::Strangers,
+        }
     }
 }
 

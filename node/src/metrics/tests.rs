@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use bitchat_protocol::engine::DeliveryState;
+use bitchat_protocol::engine::{DeliveryState, RateClass};
 use bitchat_protocol::id::MessageId;
 
 use super::*;
@@ -33,6 +33,8 @@ fn facts_move_the_counters_that_are_named_after_them() {
         r#"bitchat_sessions_founded_total{role="initiator"} 1"#,
         r#"bitchat_sessions_founded_total{role="responder"} 0"#,
         "bitchat_kem_exchanges_total 1",
+        r#"bitchat_ratelimit_rejected_total{class="strangers"} 1"#,
+        r#"bitchat_ratelimit_rejected_total{class="stranger"} 0"#,
         "bitchat_keys_skipped_total 3",
         "bitchat_keys_evicted_total 2",
         "bitchat_retries_total 1",
@@ -249,6 +251,7 @@ fn every_label_value_stands_in_the_document() {
         Stage::ALL.iter().map(|value| value.as_str()).collect(),
         Reason::ALL.iter().map(|value| value.as_str()).collect(),
         Role::ALL.iter().map(|value| value.as_str()).collect(),
+        Limit::ALL.iter().map(|value| value.as_str()).collect(),
         Route::ALL.iter().map(|value| value.as_str()).collect(),
         WarningCode::ALL.iter().map(|value| value.as_str()).collect(),
     ];
@@ -322,6 +325,7 @@ fn facts() -> Vec<Fact> {
         Fact::Refused("decrypt"),
         Fact::Refused("something new"),
         Fact::SealDropped,
+        Fact::RateLimited(RateClass::Strangers),
         Fact::SessionFounded { initiator: true },
         Fact::KemMixed,
         Fact::KeysSkipped(3),

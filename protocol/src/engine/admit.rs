@@ -6,6 +6,7 @@
 use bitchat_proto::wire;
 use rand_core::CryptoRng;
 
+use super::frame::RETRY_AFTER;
 use super::{Engine, Event, Fact, Output};
 use crate::contact::{self, CONTACTS_MAX, Contact};
 use crate::envelope::{Content, Envelope, Introduction};
@@ -25,9 +26,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         envelope: &Envelope,
         initial: &wire::Initial,
     ) -> Result<(AccountId, Vec<u8>), Error> {
-        if self.book.of_device(&peer).is_none() {
-            self.strangers.admit(self.now.mono)?;
-        }
+        self.admit_handshake(peer)?;
         let accepted = handshake::accept(&self.identity, &self.prekeys, initial)?;
         let certificate = accepted.peer.clone();
         if certificate.device() != peer || accepted.session != envelope.session {
@@ -80,7 +79,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 return Err(Error::Stranger);
             }
             if self.book.len() >= CONTACTS_MAX {
-                return Err(Error::Busy("contacts"));
+                return Err(Error::Busy { what: "contacts", retry_after: RETRY_AFTER });
             }
         }
         Ok(record)

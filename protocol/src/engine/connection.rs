@@ -140,7 +140,10 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 )?;
             }
             Code::Busy | Code::Internal => {
-                let pause = retry_after.clamp(BUSY_PAUSE, BUSY_PAUSE_MAX);
+                let pause = match retry_after {
+                    Duration::ZERO => BUSY_PAUSE,
+                    told => told.clamp(FULL_PAUSE, BUSY_PAUSE_MAX),
+                };
                 queue.pause(self.now.mono + pause);
                 queue.repeat(sequence);
                 self.timers.set_if_none(Reason::Retry(account), self.now.mono + pause);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::command::{CommandError, DeliveryView, MessageView, Reply};
 use super::input::CommandId;
+use super::limits::RateClass;
 use crate::error::Code;
 use crate::id::{AccountId, DeviceId, MessageId, SendToken};
 use crate::outbox::DeliveryState;
@@ -85,6 +86,8 @@ pub enum Fact {
     Refused(&'static str),
     /// A seal did not open and was dropped without an answer.
     SealDropped,
+    /// A peer asked more often than a limit allows; the frame is refused as well.
+    RateLimited(RateClass),
     /// A session was founded, as initiator or not.
     SessionFounded {
         /// Whether we started it.

@@ -7,7 +7,7 @@ use rand_core::CryptoRng;
 
 use super::Engine;
 use super::commit::Commit;
-use super::strangers::Strangers;
+use super::limits::Limits;
 use super::timeout::Purge;
 use super::timer::{Reason, Timers};
 use crate::contact::{Book, CONTACTS_MAX, Contact};
@@ -67,7 +67,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             book,
             sessions: Sessions::default(),
             conversations: Conversations::default(),
-            strangers: Strangers::new(now.mono),
+            limits: Limits::new(),
             links: BTreeSet::new(),
             dialling: BTreeSet::new(),
             addresses: Vec::new(),

@@ -7,8 +7,10 @@ use bitchat_proto::prost::Message as _;
 use bitchat_proto::rest;
 use bitchat_protocol::crypto::Secret;
 use bitchat_protocol::engine::{
-    Command, CommandError, CommandId, Engine, Event, Input, Output, Reply, SendToken, Setup, Who,
+    Command, CommandError, CommandId, Engine, Event, Fact, Input, Output, Reply, SendToken, Setup,
+    Who,
 };
+use bitchat_protocol::error::Code;
 use bitchat_protocol::id::DeviceId;
 use bitchat_protocol::identity::{Account, Device, Identity, Phrase};
 use bitchat_protocol::store::{Batch, Key, Overlay, Table};
@@ -28,7 +30,8 @@ pub(crate) struct Bench {
     pub(crate) now: Now,
     pub(crate) sends: VecDeque<(DeviceId, SendToken, Vec<u8>)>,
     pub(crate) events: Vec<Event>,
-    pub(crate) refusals: usize,
+    pub(crate) refused: Vec<(DeviceId, Code, Duration)>,
+    pub(crate) facts: Vec<Fact>,
     batches: VecDeque<Batch>,
     replies: VecDeque<Result<Reply, CommandError>>,
 }
@@ -66,7 +69,8 @@ impl Bench {
             now: START,
             sends: VecDeque::new(),
             events: Vec::new(),
-            refusals: 0,
+            refused: Vec::new(),
+            facts: Vec::new(),
             batches: VecDeque::new(),
             replies: VecDeque::new(),
         };
@@ -87,8 +91,11 @@ impl Bench {
                 Output::Send { peer, token, frame } => self.sends.push_back((peer, token, frame)),
                 Output::Reply { reply, .. } => self.replies.push_back(reply),
                 Output::Event(event) => self.events.push(event),
-                Output::Refuse { .. } => self.refusals += 1,
-                Output::Connect { .. } | Output::Fact(_) => {}
+                Output::Refuse { peer, code, retry_after, .. } => {
+                    self.refused.push((peer, code, retry_after));
+                }
+                Output::Fact(fact) => self.facts.push(fact),
+                Output::Connect { .. } => {}
             }
         }
     }
