@@ -14,14 +14,15 @@
 //! - Everything is bounded; while [`Engine::is_full`], the driver feeds nothing but `Persisted`.
 //!
 //! One file for each kind of input: `request`, `contacts` and `forget` (commands), `frame`, `admit` and
-//! `deliver` (what arrives), `drain` (what leaves), `export` and `import` (files), `connection`,
-//! `timeout`, `commit`.
+//! `deliver` (what arrives), `drain` and `ask` (what leaves), `prekeys` (what others ask for), `export`
+//! and `import` (files), `connection`, `timeout`, `commit`.
 
 pub mod command;
 pub mod input;
 pub mod output;
 
 mod admit;
+mod ask;
 mod commit;
 mod connection;
 mod contacts;
@@ -33,6 +34,7 @@ mod frame;
 mod import;
 mod invite;
 mod limits;
+mod prekeys;
 mod request;
 mod start;
 mod timeout;
@@ -64,11 +66,12 @@ use crate::identity::Identity;
 use crate::inbox::{Conversations, Held};
 use crate::invitation::Issued;
 use crate::outbox::{Outbox, Place};
-use crate::prekey::Prekeys;
+use crate::prekey::{Pool, Prekeys};
 use crate::session::Sessions;
 use crate::store::{BatchId, Overlay, Store};
 use crate::time::{Moment, Now};
 
+use ask::Asked;
 use commit::Commit;
 use limits::Limits;
 use timeout::Purge;
@@ -85,6 +88,10 @@ pub struct Engine<S, R> {
     identity: Identity,
     nickname: String,
     prekeys: Prekeys,
+    pool: Pool,
+    pool_dirty: bool,
+    /// Questions for one-time keys, at most one for each contact.
+    asked: BTreeMap<DeviceId, Asked>,
     store: Overlay<S>,
     rng: R,
     now: Now,
@@ -135,6 +142,11 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             Input::Disconnected { peer } => self.disconnected(peer),
             Input::Discovered { peer, addresses } => self.discovered(peer, addresses),
             Input::Accepted { token, .. } => self.accepted(token),
+            Input::SendFailed { peer, token } | Input::Refused { peer, token, .. }
+                if self.is_prekey_question(peer, token) =>
+            {
+                self.prekeys_denied(peer)
+            }
             Input::SendFailed { token, .. } => self.send_failed(token),
             Input::Refused { token, code, retry_after, .. } => {
                 self.refused(token, code, retry_after)
@@ -168,6 +180,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         self.timers.cancel(Reason::Seal);
         self.flush_receipts();
         self.report_outbox();
+        self.report_prekeys();
         self.sessions.write(&mut self.store);
         self.conversations.write(&mut self.store);
         let Some(batch) = self.store.seal() else {

@@ -11,6 +11,9 @@ mod limits;
 #[path = "support/liar.rs"]
 mod liar;
 
+#[path = "engine/prekeys.rs"]
+mod prekeys;
+
 use std::time::Duration;
 
 use bitchat_protocol::engine::{Command, CommandError, Input, Reply, Who};

@@ -6,7 +6,7 @@ use bitchat_protocol::crypto::{DhSecret, Secret};
 use bitchat_protocol::handshake::{Initiated, initiate};
 use bitchat_protocol::identity::{self, Account, Identity, Phrase};
 use bitchat_protocol::invitation::ContactRecord;
-use bitchat_protocol::prekey::Prekeys;
+use bitchat_protocol::prekey::{OneTimeKeys, Prekeys};
 use bitchat_protocol::ratchet::{
     InitialKeys, Opened, Ratchet, SkippedAt, SkippedChange, SkippedKeys,
 };
@@ -117,7 +117,8 @@ impl Device {
 
     pub(super) fn initiate(&self, peer: &Self) -> Initiated {
         let record = ContactRecord::verify(&peer.record, NOW).expect("valid");
-        initiate(&self.identity, &record, &mut rng(3)).expect("a good record")
+        initiate(&self.identity, &record, &OneTimeKeys::default(), &mut rng(3))
+            .expect("a good record")
     }
 }
 

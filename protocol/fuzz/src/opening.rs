@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use bitchat_proto::{rest, wire};
 use bitchat_protocol::crypto::{Secret, seal_header};
 use bitchat_protocol::handshake::accept;
+use bitchat_protocol::prekey::OneTimeSecrets;
 use bitchat_protocol::ratchet::{EXTENSION_BYTES, Ratchet, SEALED_HEADER_BYTES, Sealed};
 use prost::Message;
 
@@ -74,10 +75,13 @@ pub fn handshake_accept(bytes: &[u8]) {
     };
     let certificate = STRANGER.clone();
     for initial in [wire::Initial { certificate, suite: 1, ..initial.clone() }, initial] {
-        let Ok(accepted) = accept(&DEVICE.identity, &DEVICE.prekeys, &initial) else {
+        let Ok(accepted) =
+            accept(&DEVICE.identity, &DEVICE.prekeys, &OneTimeSecrets::default(), &initial)
+        else {
             continue;
         };
-        let again = accept(&DEVICE.identity, &DEVICE.prekeys, &initial).expect("accepted before");
+        let again = accept(&DEVICE.identity, &DEVICE.prekeys, &OneTimeSecrets::default(), &initial)
+            .expect("accepted before");
         assert_eq!((again.session, again.replay), (accepted.session, accepted.replay));
         assert_ne!(accepted.peer.account(), DEVICE.identity.account());
         let mut ratchet = Ratchet::responder(accepted.keys, accepted.our_prekey);

@@ -27,12 +27,14 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         initial: &wire::Initial,
     ) -> Result<(AccountId, Vec<u8>), Error> {
         self.admit_handshake(peer)?;
-        let accepted = handshake::accept(&self.identity, &self.prekeys, initial)?;
+        let ids = (initial.one_time_prekey, initial.one_time_kem_prekey);
+        let one_time = self.pool.secrets(&self.store, ids.0, ids.1)?;
+        let accepted = handshake::accept(&self.identity, &self.prekeys, &one_time, initial)?;
         let certificate = accepted.peer.clone();
         if certificate.device() != peer || accepted.session != envelope.session {
             return Err(Error::NotAuthentic("initial message of another device"));
         }
-        let replay = accepted.replay;
+        let (replay, prekeys) = (accepted.replay, accepted.prekeys);
         if handshake::is_replay(&self.store, &replay)? {
             return Err(Error::Spent);
         }
@@ -56,9 +58,10 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         let account = certificate.account();
         self.sessions.found(session, &mut self.store)?;
         self.encrypt_again(account, envelope.session);
+        self.spend_prekeys(ids);
         // Last: were the session not kept, its initial message could never found it again.
         handshake::remember_replay(&mut self.store, &replay, self.now.wall);
-        self.fact(Fact::SessionFounded { initiator: false });
+        self.fact(Fact::SessionFounded { initiator: false, prekeys });
         Ok((account, plaintext))
     }
 

@@ -46,8 +46,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         let stood = self.links.remove(&peer);
         self.dialling.remove(&peer);
         self.told.remove(&peer);
+        let unlinked = self.prekeys_unlinked(peer);
         let Some(account) = self.book.of_device(&peer).map(|contact| contact.account) else {
-            return Ok(());
+            return unlinked;
         };
         self.timers.cancel(Reason::Retry(account));
         self.timers.cancel(Reason::Receipt(account));
@@ -56,7 +57,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             queue.failures = if stood { 1 } else { queue.failures.saturating_add(1) };
             self.want_link(account);
         }
-        Ok(())
+        unlinked
     }
 
     /// A contact for whom something waits is near: no reason to wait out the back-off.

@@ -31,6 +31,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             Frame::Envelope(envelope) => self.envelope(peer, &envelope).map(drop),
             Frame::RecordRequest(token) => self.record_requested(peer, token),
             Frame::RecordResponse(record) => self.record_received(peer, record),
+            Frame::PrekeyRequest(token) => self.prekeys_requested(peer, token),
+            Frame::PrekeyResponse(offer) => self.prekeys_received(peer, &offer),
         });
         if let Err(error) = done {
             self.fact(Fact::Refused(error.label()));

@@ -1,7 +1,9 @@
 //! What others may ask of us, and how often. Each limit is asked before any cryptography.
 //!
 //! ```text
-//!   handshakes of strangers   for each device, then all together
+//!   handshakes of strangers          for each device, and all together
+//!   one-time keys for strangers      for each device, and all together
+//!   one-time keys for contacts       for each device, and all together
 //! ```
 //!
 //! A request passes when every limit on it agrees, and takes from all of them or from none; the wait
@@ -13,8 +15,10 @@ use std::time::Duration;
 use rand_core::CryptoRng;
 
 use super::{Engine, Fact};
+use crate::contact::CONTACTS_MAX;
 use crate::error::Error;
 use crate::id::DeviceId;
+use crate::prekey::HandTo;
 use crate::resilience::{Gcra, Keyed, Quota, Refused};
 use crate::store::Store;
 use crate::time::Moment;
@@ -29,6 +33,20 @@ const STRANGER: Quota = quota(5, Duration::from_secs(2));
 /// Strangers told apart, about 200 bytes each. Devices cost nothing, so a flood fills any number; the
 /// limit on all of them is what holds then.
 const STRANGERS_MAX: usize = 1_024;
+
+/// One-time keys of one contact: some sessions at once after both lost theirs, then one an hour. Six
+/// hundred such contacts would have to work together for a month to use up what can be out.
+const CONTACT_KEYS: Quota = quota(4, Duration::from_secs(3_600));
+
+/// One-time keys of all contacts: each costs two signatures, an ML-KEM key and a flush.
+const CONTACTS_KEYS: Quota = quota(256, Duration::from_millis(250));
+
+/// One-time keys of one stranger: it founds one session and is a contact then.
+const STRANGER_KEYS: Quota = quota(2, Duration::from_secs(3_600));
+
+/// One-time keys of all strangers, apart from those of contacts: who found an invitation in public
+/// takes none from them.
+const STRANGERS_KEYS: Quota = quota(20, Duration::from_secs(1));
 
 /// The longest wait that we tell; a peer that waits longer than this has given up.
 const WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -48,6 +66,10 @@ pub enum RateClass {
     Stranger,
     /// Handshakes of all strangers.
     Strangers,
+    /// One-time keys for one device.
+    Prekeys,
+    /// One-time keys for all contacts, or all strangers.
+    AllPrekeys,
 }
 
 impl RateClass {
@@ -57,6 +79,8 @@ impl RateClass {
         match self {
             Self::Stranger => "stranger",
             Self::Strangers => "strangers",
+            Self::Prekeys => "prekeys",
+            Self::AllPrekeys => "all_prekeys",
         }
     }
 }
@@ -64,42 +88,64 @@ impl RateClass {
 /// A refusal: which limit, and until when.
 type Limited = (RateClass, Refused);
 
+/// A limit for each device beside one for all.
+#[derive(Debug)]
+struct Pair {
+    one: (RateClass, Keyed<DeviceId>),
+    all: (RateClass, Quota, Gcra),
+}
+
+impl Pair {
+    /// Asks leave of both.
+    fn admit(&mut self, peer: DeviceId, now: Moment) -> Result<(), Limited> {
+        let (one, all) = (&mut self.one, &mut self.all);
+        let refused_one = |refused| (one.0, refused);
+        let refused_all = |refused| (all.0, refused);
+        match (one.1.check(peer, now, 1), all.2.check(&all.1, now, 1)) {
+            (Err(refused), Err(also)) => return Err(refused_one(refused.longer(also))),
+            (Err(refused), Ok(())) => return Err(refused_one(refused)),
+            (Ok(()), Err(refused)) => return Err(refused_all(refused)),
+            (Ok(()), Ok(())) => {}
+        }
+        one.1.admit(peer, now, 1).map_err(refused_one)?;
+        all.2.admit(&all.1, now, 1).map_err(refused_all)
+    }
+}
+
 /// Every limit of the engine.
 #[derive(Debug)]
 pub(super) struct Limits {
-    stranger: Keyed<DeviceId>,
-    strangers: Gcra,
+    handshakes: Pair,
+    contact_keys: Pair,
+    stranger_keys: Pair,
     /// Of [`Keyed::times_full`], what was told.
     told_full: u64,
 }
 
 impl Limits {
     pub(super) const fn new() -> Self {
-        Self { stranger: Keyed::new(STRANGER, STRANGERS_MAX), strangers: Gcra::new(), told_full: 0 }
-    }
-
-    /// Asks leave for one handshake of a stranger.
-    fn stranger(&mut self, peer: DeviceId, now: Moment) -> Result<(), Limited> {
-        let one = self.stranger.check(peer, now, 1).map_err(|wait| (RateClass::Stranger, wait));
-        let all = self.strangers.check(&STRANGERS, now, 1);
-        both(one, all.map_err(|wait| (RateClass::Strangers, wait)))?;
-        self.stranger.admit(peer, now, 1).map_err(|wait| (RateClass::Stranger, wait))?;
-        self.strangers.admit(&STRANGERS, now, 1).map_err(|wait| (RateClass::Strangers, wait))
+        Self {
+            handshakes: Pair {
+                one: (RateClass::Stranger, Keyed::new(STRANGER, STRANGERS_MAX)),
+                all: (RateClass::Strangers, STRANGERS, Gcra::new()),
+            },
+            contact_keys: Pair {
+                one: (RateClass::Prekeys, Keyed::new(CONTACT_KEYS, CONTACTS_MAX)),
+                all: (RateClass::AllPrekeys, CONTACTS_KEYS, Gcra::new()),
+            },
+            stranger_keys: Pair {
+                one: (RateClass::Prekeys, Keyed::new(STRANGER_KEYS, STRANGERS_MAX)),
+                all: (RateClass::AllPrekeys, STRANGERS_KEYS, Gcra::new()),
+            },
+            told_full: 0,
+        }
     }
 
     /// Whether a bound on the keys was reached since this was asked last.
     fn take_full(&mut self) -> bool {
-        let times = self.stranger.times_full();
+        let pairs = [&self.handshakes, &self.contact_keys, &self.stranger_keys];
+        let times = pairs.iter().map(|pair| pair.one.1.times_full()).sum();
         std::mem::replace(&mut self.told_full, times) != times
-    }
-}
-
-/// Neither refuses, or the first that does, with the longer of both waits.
-fn both(one: Result<(), Limited>, other: Result<(), Limited>) -> Result<(), Limited> {
-    match (one, other) {
-        (Err((class, wait)), Err((_, also))) => Err((class, wait.longer(also))),
-        (Err(limited), Ok(())) | (Ok(()), Err(limited)) => Err(limited),
-        (Ok(()), Ok(())) => Ok(()),
     }
 }
 
@@ -109,7 +155,17 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         if self.book.of_device(&peer).is_some() {
             return Ok(());
         }
-        let decided = self.limits.stranger(peer, self.now.mono);
+        let decided = self.limits.handshakes.admit(peer, self.now.mono);
+        self.limited(decided)
+    }
+
+    /// Asks leave for one-time keys.
+    pub(super) fn admit_prekeys(&mut self, peer: DeviceId, to: HandTo) -> Result<(), Error> {
+        let pair = match to {
+            HandTo::Contact => &mut self.limits.contact_keys,
+            HandTo::Stranger => &mut self.limits.stranger_keys,
+        };
+        let decided = pair.admit(peer, self.now.mono);
         self.limited(decided)
     }
 
@@ -145,7 +201,7 @@ mod tests {
 
         // Each millisecond another stranger.
         let passed = (0..10_000u32)
-            .filter(|milli| limits.stranger(device(*milli), at(u64::from(*milli))).is_ok());
+            .filter(|milli| limits.handshakes.admit(device(*milli), at(u64::from(*milli))).is_ok());
 
         assert_eq!(passed.count(), 20 + 99);
     }
@@ -155,15 +211,15 @@ mod tests {
         let mut limits = Limits::new();
         let mut served = 0;
         for milli in 0..60_000 {
-            let _ = limits.stranger(device(0), at(milli));
+            let _ = limits.handshakes.admit(device(0), at(milli));
             if milli % 1_000 == 0 {
                 let honest = device(1 + u32::try_from(milli).expect("small"));
-                served += u32::from(limits.stranger(honest, at(milli)).is_ok());
+                served += u32::from(limits.handshakes.admit(honest, at(milli)).is_ok());
             }
         }
 
         assert_eq!(served, 60);
-        let refused = limits.stranger(device(0), at(59_999));
+        let refused = limits.handshakes.admit(device(0), at(59_999));
         assert!(matches!(refused, Err((RateClass::Stranger, _))), "{refused:?}");
     }
 
@@ -171,19 +227,19 @@ mod tests {
     fn a_refusal_takes_nothing_from_any_limit_and_its_wait_is_the_longest() {
         let mut limits = Limits::new();
         for _ in 0..5 {
-            limits.stranger(device(0), at(0)).expect("a burst");
+            limits.handshakes.admit(device(0), at(0)).expect("a burst");
         }
         for other in 1..16 {
-            limits.stranger(device(other), at(0)).expect("a burst");
+            limits.handshakes.admit(device(other), at(0)).expect("a burst");
         }
-        let refused = limits.stranger(device(0), at(0));
+        let refused = limits.handshakes.admit(device(0), at(0));
         for _ in 0..1_000 {
-            assert_eq!(limits.stranger(device(0), at(0)), refused);
+            assert_eq!(limits.handshakes.admit(device(0), at(0)), refused);
         }
 
         let wait = Refused::Later(Duration::from_secs(2));
         assert_eq!(refused, Err((RateClass::Stranger, wait)), "100 ms of all, 2 s of its own");
-        assert!(limits.stranger(device(0), at(1_999)).is_err());
-        assert_eq!(limits.stranger(device(0), at(2_000)), Ok(()));
+        assert!(limits.handshakes.admit(device(0), at(1_999)).is_err());
+        assert_eq!(limits.handshakes.admit(device(0), at(2_000)), Ok(()));
     }
 }

@@ -8,6 +8,7 @@ use super::limits::RateClass;
 use crate::error::Code;
 use crate::id::{AccountId, DeviceId, MessageId, SendToken};
 use crate::outbox::DeliveryState;
+use crate::prekey::{PrekeyUse, Remaining};
 use crate::store::Batch;
 
 /// One thing to do.
@@ -92,7 +93,13 @@ pub enum Fact {
     SessionFounded {
         /// Whether we started it.
         initiator: bool,
+        /// On which prekeys.
+        prekeys: PrekeyUse,
     },
+    /// How many one-time prekeys of ours can be handed out.
+    Prekeys(Remaining),
+    /// Somebody asked for one-time prekeys and did not get one of each kind.
+    PrekeysExhausted,
     /// Message keys were kept for messages that did not come yet.
     KeysSkipped(u32),
     /// A post-quantum exchange was mixed into a session.

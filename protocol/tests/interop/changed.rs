@@ -4,7 +4,7 @@ use bitchat_proto::prost::Message;
 use bitchat_proto::wire;
 use bitchat_protocol::handshake::{accept, initiate};
 use bitchat_protocol::invitation::ContactRecord;
-use bitchat_protocol::prekey::Prekeys;
+use bitchat_protocol::prekey::{OneTimeKeys, OneTimeSecrets, Prekeys};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -17,7 +17,8 @@ pub(crate) fn ours(peer: &mut Peer) {
     let mut rng = ChaCha20Rng::seed_from_u64(1);
     let record = bytes(&peer.ask("publish", &[]).expect("publishes"), "record");
     let record = ContactRecord::verify(&record, NOW).expect("valid");
-    let started = initiate(&identity(&mut rng), &record, &mut rng).expect("a good record");
+    let started = initiate(&identity(&mut rng), &record, &OneTimeKeys::default(), &mut rng)
+        .expect("a good record");
     let initial = started.initial.encode_to_vec();
 
     let whole = peer.ask("accept", &[("initial", &initial)]).expect("accepts");
@@ -39,7 +40,9 @@ pub(crate) fn theirs(peer: &mut Peer) {
     let (initial, session) = (bytes(&answer, "initial"), bytes(&answer, "session"));
     let derive = |initial: &[u8]| {
         let initial = wire::Initial::decode(initial).ok()?;
-        accept(&identity, &prekeys, &initial).ok().map(|accepted| accepted.session.0)
+        accept(&identity, &prekeys, &OneTimeSecrets::default(), &initial)
+            .ok()
+            .map(|accepted| accepted.session.0)
     };
 
     assert_eq!(derive(&initial).expect("accepted").as_slice(), session);

@@ -10,7 +10,7 @@ use bitchat_protocol::handshake::{Accepted, accept, initiate};
 use bitchat_protocol::id::{AccountId, InvitationToken};
 use bitchat_protocol::identity::{Account, Device, Identity, Phrase, safety_number};
 use bitchat_protocol::invitation::{ContactRecord, Invitation, Target};
-use bitchat_protocol::prekey::Prekeys;
+use bitchat_protocol::prekey::{OneTimeKeys, OneTimeSecrets, Prekeys};
 use bitchat_protocol::ratchet::{InitialKeys, Ratchet, Sealed};
 use bitchat_protocol::time::UnixMillis;
 use rand_chacha::ChaCha20Rng;
@@ -130,8 +130,11 @@ impl Lines {
         self.input("ephemeral", hex(secrets[0].expose()));
         self.input("encapsulation", hex(secrets[1].expose()));
         let record = ContactRecord::verify(&bob.record, NOW).expect("valid");
-        let initiated = initiate(&alice.identity, &record, &mut rng(3)).expect("a good record");
-        let accepted = accept(&bob.identity, &bob.prekeys, &initiated.initial).expect("accepted");
+        let initiated = initiate(&alice.identity, &record, &OneTimeKeys::default(), &mut rng(3))
+            .expect("a good record");
+        let accepted =
+            accept(&bob.identity, &bob.prekeys, &OneTimeSecrets::default(), &initiated.initial)
+                .expect("accepted");
         let Accepted { session, associated, keys, replay, .. } = accepted;
         let (_, transcript) = associated.split_at(associated.len() - 32);
         self.answer("initial-sha256", hex(&digest(&initiated.initial.encode_to_vec())));

@@ -6,7 +6,7 @@ use bitchat_proto::wire;
 use bitchat_protocol::handshake::{accept, initiate};
 use bitchat_protocol::identity::{Account, Device, Identity, Phrase};
 use bitchat_protocol::invitation::ContactRecord;
-use bitchat_protocol::prekey::Prekeys;
+use bitchat_protocol::prekey::{OneTimeKeys, OneTimeSecrets, Prekeys};
 use bitchat_protocol::ratchet::{Ratchet, Sealed};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -59,7 +59,8 @@ impl<'a> Session<'a> {
                 let published = peer.ask("publish", &[]).expect("publishes");
                 let record = ContactRecord::verify(&bytes(&published, "record"), NOW);
                 let record = record.expect("a record that we take");
-                let started = initiate(&identity, &record, &mut rng).expect("a good record");
+                let started = initiate(&identity, &record, &OneTimeKeys::default(), &mut rng)
+                    .expect("a good record");
                 let initial = started.initial.encode_to_vec();
                 let answer = peer.ask("accept", &[("initial", &initial)]).expect("accepts");
                 let ratchet = Ratchet::initiator(started.keys, started.their_prekey, &mut rng);
@@ -71,7 +72,12 @@ impl<'a> Session<'a> {
                 let record = record.expect("issued");
                 let answer = peer.ask("initiate", &[("record", &record)]).expect("initiates");
                 let initial = wire::Initial::decode(bytes(&answer, "initial").as_slice());
-                let accepted = accept(&identity, &prekeys, &initial.expect("decodes"));
+                let accepted = accept(
+                    &identity,
+                    &prekeys,
+                    &OneTimeSecrets::default(),
+                    &initial.expect("decodes"),
+                );
                 let accepted = accepted.expect("a handshake that we take");
                 let ratchet = Ratchet::responder(accepted.keys, accepted.our_prekey);
                 (ratchet, accepted.associated, accepted.session, Some(accepted.replay), answer)
