@@ -13,6 +13,7 @@ use crate::handshake;
 use crate::id::{AccountId, DeviceId, MessageId, SessionId};
 use crate::invitation::ContactRecord;
 use crate::outbox::{self, OutboxRow, Place};
+use crate::prekey::OneTimeKeys;
 use crate::resilience::Backoff;
 use crate::session::{Peer, Session};
 use crate::store::{Store, StoreError};
@@ -164,7 +165,14 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         let record = contact.record.as_deref().ok_or(Error::Stale("contact record"))?;
         let record = ContactRecord::verify(record, self.now.wall)?;
         let one_time = self.take_prekeys(device);
-        let initiated = handshake::initiate(&self.identity, &record, &one_time, &mut self.rng)?;
+        let initiate = |keys, rng: &mut R| handshake::initiate(&self.identity, &record, keys, rng);
+        let initiated = match initiate(&one_time, &mut self.rng) {
+            // Keys that the contact signed and that are none all the same: they must not silence us.
+            Err(Error::NotAuthentic(_)) if one_time != OneTimeKeys::default() => {
+                initiate(&OneTimeKeys::default(), &mut self.rng)?
+            }
+            done => done?,
+        };
         let prekeys = initiated.prekeys;
         let session =
             Session::initiated(initiated, Peer { account, device }, self.now.wall, &mut self.rng)?;

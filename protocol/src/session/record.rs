@@ -25,9 +25,9 @@ impl Session {
             created_ms: self.created.0,
             used_ms: self.used.0,
             prekeys: match self.prekeys {
-                PrekeyUse::OneTime => 1,
-                PrekeyUse::Partial => 2,
-                PrekeyUse::LastResort => 3,
+                PrekeyUse::OneTime => 2,
+                PrekeyUse::Partial => 1,
+                PrekeyUse::LastResort => 0,
             },
         };
         let bytes = row.encode_to_vec();
@@ -60,9 +60,9 @@ impl Session {
             created: UnixMillis(row.created_ms),
             used: UnixMillis(row.used_ms),
             prekeys: match row.prekeys {
-                1 => PrekeyUse::OneTime,
-                2 => PrekeyUse::Partial,
-                3 => PrekeyUse::LastResort,
+                2 => PrekeyUse::OneTime,
+                1 => PrekeyUse::Partial,
+                0 => PrekeyUse::LastResort,
                 _ => return Err(Malformed(WHAT)),
             },
         })

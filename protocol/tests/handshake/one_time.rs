@@ -1,4 +1,4 @@
-//! Handshakes on one-time keys, and prekeys that nobody holds.
+//! Handshakes on one-time keys, and prekeys that nobody holds. Known answers: `protocol/interop`.
 
 use bitchat_protocol::crypto::{DhSecret, KemSecret};
 use bitchat_protocol::prekey::PrekeyUse;
@@ -50,18 +50,6 @@ fn both_sides_derive_the_same_session_with_any_choice_of_one_time_keys() {
     sessions.sort_unstable();
     sessions.dedup();
     assert_eq!(sessions.len(), 4);
-}
-
-/// A change of any of these numbers is a change of the protocol.
-#[test]
-fn the_handshake_on_one_time_keys_matches_its_known_answer() {
-    let initiated = start(&Party::new(1), &Party::new(2), &keys(9).0);
-
-    assert_eq!(hex(&initiated.session.0), "0000000000000000");
-    assert_eq!(
-        hex(initiated.keys.root.expose()),
-        "0000000000000000000000000000000000000000000000000000000000000000"
-    );
 }
 
 #[test]

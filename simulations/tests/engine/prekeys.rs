@@ -171,6 +171,10 @@ fn substituted_expired_and_foreign_keys_are_refused_and_the_session_starts_witho
         let device = identity.device();
         Some(SignedPrekey::issue(device, Algorithm::X25519, 3, &[9; 32], expires))
     };
+    let mut point = [0; 32];
+    point[0] = 1;
+    let device = own.device();
+    let low_order = Some(SignedPrekey::issue(device, Algorithm::X25519, 3, &point, good));
     let mut substituted = issue(&own, good);
     substituted.as_mut().expect("there").key = vec![8; 32];
     let cases = [
@@ -178,6 +182,7 @@ fn substituted_expired_and_foreign_keys_are_refused_and_the_session_starts_witho
         (substituted, PrekeyUse::LastResort, Some("not_authentic")),
         (issue(&own, START.wall), PrekeyUse::LastResort, Some("stale")),
         (issue(&other, good), PrekeyUse::LastResort, Some("not_authentic")),
+        (low_order, PrekeyUse::LastResort, None),
     ];
     for (x25519, expected, refused) in cases {
         let (mut inviter, mut bob) = (Bench::new("alice", 1), Bench::new("bob", 2));
