@@ -2,6 +2,9 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "engine/asking.rs"]
+mod asking;
+
 #[path = "support/bench.rs"]
 mod bench;
 

@@ -321,3 +321,6 @@ fn secret_of(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
 fn counter_key() -> Key {
     Key::of(Table::Meta, b"one-time prekeys")
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,12 +8,10 @@ use bitchat_protocol::envelope::{Body, Envelope, Frame};
 use bitchat_protocol::error::Code;
 use bitchat_protocol::id::{DeviceId, InvitationToken};
 use bitchat_protocol::invitation::ContactRecord;
-use bitchat_protocol::prekey::{
-    Algorithm, ONE_TIME_VALIDITY, Offer, OneTimeKeys, PrekeyUse, READY, SignedPrekey,
-};
+use bitchat_protocol::prekey::{Offer, OneTimeKeys, PrekeyUse, READY};
 use bitchat_protocol::store::Table;
 
-use crate::bench::{Bench, START, exchange, identity, link};
+use crate::bench::{Bench, exchange, identity, link};
 use crate::liar::{Liar, record_behind};
 
 /// A peer asks, as the link of its device.
@@ -47,7 +45,7 @@ fn handed(of: &mut Bench, peer: DeviceId, token: InvitationToken) -> OneTimeKeys
 }
 
 /// Time in which a stock is made, portion after portion.
-fn refill(of: &mut Bench) {
+pub(crate) fn refill(of: &mut Bench) {
     (0..10).for_each(|_| of.pass(Duration::from_millis(100)));
 }
 
@@ -64,7 +62,7 @@ fn rows(of: &Bench) -> usize {
 }
 
 /// How the sessions of this engine were founded.
-fn founded(of: &Bench) -> Vec<(bool, PrekeyUse)> {
+pub(crate) fn founded(of: &Bench) -> Vec<(bool, PrekeyUse)> {
     let founded = |fact: &Fact| match fact {
         Fact::SessionFounded { initiator, prekeys } => Some((*initiator, *prekeys)),
         _ => None,
@@ -72,7 +70,7 @@ fn founded(of: &Bench) -> Vec<(bool, PrekeyUse)> {
     of.facts.iter().filter_map(founded).collect()
 }
 
-fn device(number: u64) -> DeviceId {
+pub(crate) fn device(number: u64) -> DeviceId {
     identity(number).device().id()
 }
 
@@ -115,107 +113,6 @@ fn two_contacts_found_their_sessions_on_one_time_keys_and_both_show_it() {
             "{shown:?}"
         );
     }
-}
-
-/// The frame waits for one second at most, by the engine's clock.
-#[test]
-fn an_owner_that_does_not_answer_is_not_waited_for_longer_than_a_second() {
-    let (mut alice, mut bob) = (Bench::new("alice", 1), Bench::new("bob", 2));
-    let (invitation, _) = alice.invitation(true);
-    bob.ask(Command::AddContact { link: invitation, name: None }).expect("added");
-    bob.feed(Input::Connected { peer: alice.device });
-    bob.flush();
-    let question = bob.sends.pop_front().map(|(_, _, bytes)| Frame::decode(&bytes));
-    assert!(matches!(question, Some(Ok(Frame::PrekeyRequest(Some(_))))), "{question:?}");
-
-    bob.pass(Duration::from_millis(999));
-    assert!(bob.sends.is_empty());
-    bob.pass(Duration::from_millis(1));
-
-    assert_eq!(founded(&bob), [(true, PrekeyUse::LastResort)]);
-    alice.feed(Input::Connected { peer: bob.device });
-    exchange(&mut alice, &mut bob);
-    assert_eq!(founded(&alice), [(false, PrekeyUse::LastResort)]);
-}
-
-#[test]
-fn a_refusal_or_a_lost_question_is_not_waited_for() {
-    for refused in [true, false] {
-        let (mut alice, mut bob) = (Bench::new("alice", 1), Bench::new("bob", 2));
-        let (invitation, _) = alice.invitation(true);
-        bob.ask(Command::AddContact { link: invitation, name: None }).expect("added");
-        bob.feed(Input::Connected { peer: alice.device });
-        bob.flush();
-        let (peer, token, _) = bob.sends.pop_front().expect("a question");
-
-        bob.feed(if refused {
-            let (code, retry_after) = (Code::Busy, Duration::from_secs(3_600));
-            Input::Refused { peer, token, code, retry_after }
-        } else {
-            Input::SendFailed { peer, token }
-        });
-        bob.flush();
-
-        assert_eq!(founded(&bob), [(true, PrekeyUse::LastResort)]);
-        assert_eq!(bob.sends.len(), 1);
-    }
-}
-
-/// The owner, or a mailbox in its place, puts other keys in: the initiator uses none of them.
-#[test]
-fn substituted_expired_and_foreign_keys_are_refused_and_the_session_starts_without() {
-    let (alice, ..) = alice();
-    let (own, other) = (identity(1), identity(7));
-    let good = START.wall.plus(ONE_TIME_VALIDITY);
-    let issue = |identity: &bitchat_protocol::identity::Identity, expires| {
-        let device = identity.device();
-        Some(SignedPrekey::issue(device, Algorithm::X25519, 3, &[9; 32], expires))
-    };
-    let mut point = [0; 32];
-    point[0] = 1;
-    let device = own.device();
-    let low_order = Some(SignedPrekey::issue(device, Algorithm::X25519, 3, &point, good));
-    let mut substituted = issue(&own, good);
-    substituted.as_mut().expect("there").key = vec![8; 32];
-    let cases = [
-        (issue(&own, good), PrekeyUse::Partial, None),
-        (substituted, PrekeyUse::LastResort, Some("not_authentic")),
-        (issue(&own, START.wall), PrekeyUse::LastResort, Some("stale")),
-        (issue(&other, good), PrekeyUse::LastResort, Some("not_authentic")),
-        (low_order, PrekeyUse::LastResort, None),
-    ];
-    for (x25519, expected, refused) in cases {
-        let (mut inviter, mut bob) = (Bench::new("alice", 1), Bench::new("bob", 2));
-        let (invitation, _) = inviter.invitation(true);
-        bob.ask(Command::AddContact { link: invitation, name: None }).expect("added");
-        bob.feed(Input::Connected { peer: alice.device });
-        bob.flush();
-
-        let bytes = Frame::PrekeyResponse(Offer { x25519, ml_kem: None }).encode();
-        bob.feed(Input::Frame { peer: alice.device, number: 1, bytes });
-        bob.flush();
-
-        assert_eq!(founded(&bob), [(true, expected)], "{refused:?}");
-        let told = bob.facts.iter().any(
-            |fact| matches!((fact, refused), (Fact::Refused(label), Some(why)) if *label == why),
-        );
-        assert_eq!(told, refused.is_some(), "{refused:?}");
-    }
-}
-
-#[test]
-fn an_answer_that_nobody_asked_for_changes_nothing() {
-    let (mut alice, mut bob) = crate::bench::pair();
-    let before = founded(&bob);
-    let bytes = Frame::PrekeyResponse(Offer::default()).encode();
-
-    bob.feed(Input::Frame { peer: alice.device, number: 9, bytes: bytes.clone() });
-    bob.feed(Input::Frame { peer: device(40), number: 9, bytes });
-    bob.send("alice").expect("queued");
-    exchange(&mut alice, &mut bob);
-
-    assert_eq!(founded(&bob), before);
-    assert_eq!(alice.shown(), 1);
 }
 
 #[test]
