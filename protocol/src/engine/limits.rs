@@ -34,9 +34,9 @@ const STRANGER: Quota = quota(5, Duration::from_secs(2));
 /// limit on all of them is what holds then.
 const STRANGERS_MAX: usize = 1_024;
 
-/// One-time keys of one contact: some sessions at once after both lost theirs, then one an hour. Six
-/// hundred such contacts would have to work together for a month to use up what can be out.
-const CONTACT_KEYS: Quota = quota(4, Duration::from_secs(3_600));
+/// One-time keys of one contact: some sessions at once after both lost theirs, then two a day. Each holds
+/// 78 at most before the first of them expires, so it takes 128 contacts to use up what can be out.
+const CONTACT_KEYS: Quota = quota(4, Duration::from_secs(12 * 3_600));
 
 /// One-time keys of all contacts: each costs two signatures, an ML-KEM key and a flush.
 const CONTACTS_KEYS: Quota = quota(256, Duration::from_millis(250));

@@ -79,7 +79,7 @@ pub struct OneTimeSecrets {
 /// On what a session was founded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PrekeyUse {
-    /// On a one-time key of both kinds: who steals the device later reads none of it.
+    /// On a one-time key of both kinds: who steals the device later cannot read what founded it.
     OneTime,
     /// On a one-time key of one kind.
     Partial,
