@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Limits compose by asking [`Gcra::check`] or [`Keyed::check`] of each and taking from all only when
-//! all agree. The longest of their waits is then the true one: waiting longer never hurts.
+//! all agree; those that refuse are told by `admit`, which takes nothing. The longest of their waits is
+//! then the true one: waiting longer never hurts.
 
 mod backoff;
 mod gcra;

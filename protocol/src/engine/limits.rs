@@ -96,19 +96,19 @@ struct Pair {
 }
 
 impl Pair {
-    /// Asks leave of both.
+    /// Asks leave of both. One that would agree is left alone when the other refuses; one that refuses
+    /// is told so, which takes nothing and lets it remember a clock that went back.
     fn admit(&mut self, peer: DeviceId, now: Moment) -> Result<(), Limited> {
-        let (one, all) = (&mut self.one, &mut self.all);
-        let refused_one = |refused| (one.0, refused);
-        let refused_all = |refused| (all.0, refused);
-        match (one.1.check(peer, now, 1), all.2.check(&all.1, now, 1)) {
-            (Err(refused), Err(also)) => return Err(refused_one(refused.longer(also))),
-            (Err(refused), Ok(())) => return Err(refused_one(refused)),
-            (Ok(()), Err(refused)) => return Err(refused_all(refused)),
-            (Ok(()), Ok(())) => {}
+        let ((class, one), (all_class, quota, all)) = (&mut self.one, &mut self.all);
+        let agree = (one.check(peer, now, 1).is_ok(), all.check(quota, now, 1).is_ok());
+        let one = if agree == (true, false) { Ok(()) } else { one.admit(peer, now, 1) };
+        let all = if agree == (false, true) { Ok(()) } else { all.admit(quota, now, 1) };
+        match (one, all) {
+            (Err(refused), Err(also)) => Err((*class, refused.longer(also))),
+            (Err(refused), Ok(())) => Err((*class, refused)),
+            (Ok(()), Err(refused)) => Err((*all_class, refused)),
+            (Ok(()), Ok(())) => Ok(()),
         }
-        one.1.admit(peer, now, 1).map_err(refused_one)?;
-        all.2.admit(&all.1, now, 1).map_err(refused_all)
     }
 }
 
@@ -241,5 +241,19 @@ mod tests {
         assert_eq!(refused, Err((RateClass::Stranger, wait)), "100 ms of all, 2 s of its own");
         assert!(limits.handshakes.admit(device(0), at(1_999)).is_err());
         assert_eq!(limits.handshakes.admit(device(0), at(2_000)), Ok(()));
+    }
+
+    #[test]
+    fn a_wait_is_true_on_a_clock_that_went_back() {
+        let mut limits = Limits::new();
+        for other in 0..20 {
+            limits.handshakes.admit(device(other), at(3_600_000)).expect("a burst");
+        }
+
+        let refused = limits.handshakes.admit(device(99), at(0));
+
+        let wait = Duration::from_millis(100);
+        assert_eq!(refused, Err((RateClass::Strangers, Refused::Later(wait))));
+        assert_eq!(limits.handshakes.admit(device(99), at(100)), Ok(()));
     }
 }

@@ -36,12 +36,13 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         };
         self.admit_prekeys(peer, to)?;
         let (device, wall) = (self.identity.device(), self.now.wall);
+        let was_reached = self.pool.is_bound_reached();
         let offer = self.pool.hand_out(&mut self.store, device, to, wall)?;
         if offer.x25519.is_none() || offer.ml_kem.is_none() {
             self.fact(Fact::PrekeysExhausted);
         }
         self.pool_dirty = true;
-        if self.pool.is_bound_reached() {
+        if self.pool.is_bound_reached() && !was_reached {
             self.fact(Fact::BoundReached("one-time prekeys"));
         }
         if self.pool.is_low() {
