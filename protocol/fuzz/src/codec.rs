@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bitchat_proto::wire;
-use bitchat_protocol::crypto::digest;
+use bitchat_protocol::crypto::{Label, digest};
 use bitchat_protocol::envelope::{Content, Frame};
 use bitchat_protocol::id::{AccountId, DeviceId, MessageId};
 use bitchat_protocol::identity::Certificate;
@@ -63,7 +63,7 @@ pub fn one_time_prekeys(bytes: &[u8]) {
         return;
     };
     let forger = Forger::new();
-    let sign = |prekey, algorithm| forger.offer(prekey, algorithm);
+    let sign = |prekey, algorithm| sign_prekey(&forger, prekey, algorithm);
     let signed = wire::PrekeyResponse {
         x25519: fields.x25519.clone().map(|prekey| sign(prekey, 1)),
         ml_kem: fields.ml_kem.clone().map(|prekey| sign(prekey, 2)),
@@ -86,6 +86,21 @@ pub fn one_time_prekeys(bytes: &[u8]) {
             assert!(offer.verify(&other, NOW).is_err(), "a key of another device is taken");
         }
     }
+}
+
+/// Signs a one-time prekey, whatever it holds.
+fn sign_prekey(
+    forger: &Forger,
+    mut prekey: wire::OneTimePrekey,
+    algorithm: u32,
+) -> wire::OneTimePrekey {
+    let mut bytes = forger.device.public().to_vec();
+    bytes.extend(algorithm.to_be_bytes());
+    bytes.extend(prekey.id.to_be_bytes());
+    bytes.extend(prekey.expires_ms.to_be_bytes());
+    bytes.extend(&prekey.key);
+    prekey.signature = forger.device.sign(Label::OneTimePrekey, &bytes).to_vec();
+    prekey
 }
 
 /// The bytes as a certificate, and as one that its account has signed.

@@ -35,7 +35,7 @@ pub use seeds::seeds;
 pub type Body = fn(&[u8]);
 
 /// Every target: the name is that of its file and of its folder of the corpus.
-pub const TARGETS: [(&str, Body); 13] = [
+pub const TARGETS: [(&str, Body); 14] = [
     ("certificate", certificate),
     ("contact_record", contact_record),
     ("content", content),

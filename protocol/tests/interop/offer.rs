@@ -46,11 +46,7 @@ pub(crate) fn encode_offer(offer: Offer) -> Vec<u8> {
 pub(crate) fn decode_offer(bytes: &[u8], choice: u32) -> Offer {
     let response = wire::PrekeyResponse::decode(bytes).expect("an answer");
     let frame = Some(wire::link::Frame::PrekeyResponse(response));
-    match Frame::decode(&wire::Link { frame }.encode_to_vec()).expect("well formed") {
-        Frame::PrekeyResponse(Offer { x25519, ml_kem }) => Offer {
-            x25519: x25519.filter(|_| choice & 1 != 0),
-            ml_kem: ml_kem.filter(|_| choice & 2 != 0),
-        },
-        _ => Offer::default(),
-    }
+    let frame = Frame::decode(&wire::Link { frame }.encode_to_vec()).expect("well formed");
+    let Frame::PrekeyResponse(Offer { x25519, ml_kem }) = frame else { return Offer::default() };
+    Offer { x25519: x25519.filter(|_| choice & 1 != 0), ml_kem: ml_kem.filter(|_| choice & 2 != 0) }
 }

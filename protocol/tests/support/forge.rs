@@ -47,21 +47,6 @@ impl Forger {
         certificate
     }
 
-    /// Signs a one-time prekey, whatever it holds.
-    pub(crate) fn offer(
-        &self,
-        mut prekey: wire::OneTimePrekey,
-        algorithm: u32,
-    ) -> wire::OneTimePrekey {
-        let mut bytes = self.device.public().to_vec();
-        bytes.extend(algorithm.to_be_bytes());
-        bytes.extend(prekey.id.to_be_bytes());
-        bytes.extend(prekey.expires_ms.to_be_bytes());
-        bytes.extend(&prekey.key);
-        prekey.signature = self.device.sign(Label::OneTimePrekey, &bytes).to_vec();
-        prekey
-    }
-
     pub(crate) fn record(&self) -> wire::ContactRecord {
         let prekeys = Prekeys::generate(&mut ChaCha20Rng::seed_from_u64(0), NOW);
         wire::ContactRecord {
