@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bitchat_protocol::engine::{Command, Fact, Input};
+use bitchat_protocol::engine::{Command, Export, Fact, Input};
 use bitchat_protocol::envelope::Frame;
 use bitchat_protocol::error::Code;
 use bitchat_protocol::prekey::{Algorithm, ONE_TIME_VALIDITY, Offer, PrekeyUse, SignedPrekey};
@@ -184,4 +184,18 @@ fn a_late_answer_is_dropped() {
 
     assert_eq!(founded(&bob).len(), 1);
     assert_eq!(alice.shown(), 1);
+}
+
+/// An export does not wait for the answer and founds the session. What waited goes out on the link too.
+#[test]
+fn an_export_while_the_answer_is_awaited_does_not_hold_up_the_link() {
+    let (alice, mut bob, _) = asking();
+    bob.ask(Command::Export(Export::All { after: None })).expect("exported");
+    assert_eq!(founded(&bob), [(true, PrekeyUse::LastResort)]);
+    assert!(bob.sends.is_empty());
+
+    bob.pass(Duration::from_secs(1));
+
+    assert_eq!(bob.sends.len(), 1);
+    assert!(bob.sends.iter().all(|(peer, ..)| *peer == alice.device));
 }
