@@ -30,7 +30,7 @@ fn every_json_object_has_the_fields_that_scripts_rely_on() {
         ),
         (&alice, &["history", "bob"], &["direction", "state", "text"]),
         (&alice, &["id"], &["account", "device", "addresses"]),
-        (&alice, &["contact", "show", "bob"], &["name", "account", "verified", "safety_number"]),
+        (&alice, &["contact", "show", "bob"], &["name", "account", "verified", "prekeys"]),
         (&alice, &["peers"], &["peer", "path", "rtt_ms", "breakers"]),
         (
             &alice,
@@ -41,6 +41,7 @@ fn every_json_object_has_the_fields_that_scripts_rely_on() {
                 "addresses",
                 "nat",
                 "outbox",
+                "prekeys",
                 "degradation",
                 "metrics",
                 "socket",

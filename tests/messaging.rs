@@ -35,6 +35,26 @@ fn a_message_each_way_is_delivered(listen: &str) {
     }
 }
 
+/// One key of each kind, gone with the session; `status` and `contact show` say so.
+#[test]
+fn a_session_of_two_daemons_is_founded_on_one_time_keys() {
+    let stage = Stage::new();
+    let [(alice, _a), (bob, _b)] = stage.acquainted(TCP);
+
+    let sent = bob.run(&["send", "alice", "hi", "--wait", "delivered", "--timeout", "30s"]);
+
+    assert_eq!(sent.code, 0, "{sent:?}");
+    for (profile, name) in [(&alice, "bob"), (&bob, "alice")] {
+        assert_eq!(profile.json(&["contact", "show", name])[0]["prekeys"], "one_time");
+        let prekeys = profile.json(&["status"])[0]["prekeys"].clone();
+        assert_eq!(prekeys["last_resort_sessions"], 0, "{prekeys}");
+    }
+    eventually("the stock is full but for what was handed out", || {
+        let left = alice.json(&["status"])[0]["prekeys"]["x25519"].as_u64();
+        left.is_some_and(|left| left > 90)
+    });
+}
+
 #[test]
 fn a_message_each_way_is_delivered_over_tcp() {
     a_message_each_way_is_delivered(TCP);

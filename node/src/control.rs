@@ -23,7 +23,7 @@ mod routes;
 pub mod socket;
 mod view;
 
-pub use handle::{Handle, NodeStatus, OutboxStatus, PeerStatus, Request, Warning};
+pub use handle::{Handle, NodeStatus, OutboxStatus, PeerStatus, PrekeyStatus, Request, Warning};
 pub use request::BODY_BYTES_MAX;
 pub use socket::{Stale, bind, serve};
 pub use view::SCHEMA;

@@ -26,7 +26,7 @@ pub use label::WarningCode;
 
 use crate::error::{Category, NodeError};
 use families::{ByError, ByMessage, ByReason, ByRequest, ByStage, Families, Link};
-use label::{Direction, Kind, Reason, Role, Route, Stage, Transport};
+use label::{Algorithm, Direction, Founding, Kind, Limit, Reason, Role, Route, Stage, Transport};
 
 /// No message waits in the outbox.
 const NONE: u64 = u64::MAX;
@@ -72,10 +72,20 @@ impl Metrics {
                 families.refused.get_or_create(&reason).inc();
             }
             Fact::SealDropped => count(&families.seals_dropped, 1),
-            Fact::SessionFounded { initiator } => {
-                let role = if *initiator { Role::Initiator } else { Role::Responder };
-                families.sessions_founded.get_or_create(&families::ByRole { role }).inc();
+            Fact::RateLimited(class) => {
+                let class = families::ByClass { class: Limit::from(*class) };
+                families.ratelimit_rejected.get_or_create(&class).inc();
             }
+            Fact::SessionFounded { initiator, prekeys } => {
+                let role = if *initiator { Role::Initiator } else { Role::Responder };
+                let session = families::BySession { role, prekeys: Founding::from(*prekeys) };
+                families.sessions_founded.get_or_create(&session).inc();
+            }
+            Fact::Prekeys(remaining) => {
+                self.prekeys(Algorithm::X25519, remaining.x25519);
+                self.prekeys(Algorithm::MlKem, remaining.ml_kem);
+            }
+            Fact::PrekeysExhausted => count(&families.prekeys_exhausted, 1),
             Fact::KeysSkipped(keys) => count(&families.keys_skipped, u64::from(*keys)),
             Fact::KemMixed => count(&families.kem_exchanges, 1),
             Fact::KeysEvicted(keys) => count(&families.keys_evicted, u64::from(*keys)),
@@ -146,6 +156,12 @@ impl Metrics {
         let age = if oldest == NONE { Duration::ZERO } else { now.since(UnixMillis(oldest)) };
         self.families.outbox_oldest_age.set(age.as_secs_f64());
         exposition::encode(&self.registry, format)
+    }
+
+    fn prekeys(&self, algorithm: Algorithm, remaining: usize) {
+        let remaining = i64::try_from(remaining).unwrap_or(i64::MAX);
+        let gauge = families::ByAlgorithm { algorithm };
+        self.families.prekeys_remaining.get_or_create(&gauge).set(remaining);
     }
 
     fn message(&self, direction: Direction) {

@@ -12,7 +12,7 @@ use bitchat_protocol::error::Error;
 use bitchat_protocol::handshake::{accept, initiate};
 use bitchat_protocol::identity::{Account, Device, Identity, Phrase};
 use bitchat_protocol::invitation::ContactRecord;
-use bitchat_protocol::prekey::Prekeys;
+use bitchat_protocol::prekey::{OneTimeKeys, OneTimeSecrets, Prekeys};
 use bitchat_protocol::time::UnixMillis;
 use divan::{Bencher, black_box};
 use rand_chacha::ChaCha20Rng;
@@ -55,7 +55,7 @@ fn scene() -> Result<Scene, Error> {
     let (alice, bob) = (party(1)?, party(2)?);
     let mut rng = ChaCha20Rng::seed_from_u64(3);
     let record = ContactRecord::verify(&bob.record, NOW)?;
-    let initial = initiate(&alice.identity, &record, &mut rng)?.initial;
+    let initial = initiate(&alice.identity, &record, &OneTimeKeys::default(), &mut rng)?.initial;
     Ok(Scene { alice, bob, record, initial, rng })
 }
 
@@ -72,13 +72,17 @@ mod session {
     #[divan::bench]
     fn initiate_ours(bencher: Bencher<'_, '_>) {
         let Ok(Scene { alice, record, mut rng, .. }) = scene() else { return };
-        bencher.bench_local(|| initiate(&alice.identity, black_box(&record), &mut rng));
+        bencher.bench_local(|| {
+            initiate(&alice.identity, black_box(&record), &OneTimeKeys::default(), &mut rng)
+        });
     }
 
     #[divan::bench]
     fn accept_ours(bencher: Bencher<'_, '_>) {
         let Ok(Scene { bob, initial, .. }) = scene() else { return };
-        bencher.bench_local(|| accept(&bob.identity, &bob.prekeys, black_box(&initial)));
+        bencher.bench_local(|| {
+            accept(&bob.identity, &bob.prekeys, &OneTimeSecrets::default(), black_box(&initial))
+        });
     }
 
     /// Initiate, seal one text, accept, open it.
@@ -87,9 +91,11 @@ mod session {
         let Ok(Scene { alice, bob, record, mut rng, .. }) = scene() else { return };
         let salt = [0; HEADER_NONCE_BYTES];
         bencher.bench_local(|| {
-            let ours = initiate(&alice.identity, black_box(&record), &mut rng)?;
+            let ours =
+                initiate(&alice.identity, black_box(&record), &OneTimeKeys::default(), &mut rng)?;
             let sealed = seal_body(&ours.keys.root, &salt, &ours.associated, TEXT)?;
-            let theirs = accept(&bob.identity, &bob.prekeys, &ours.initial)?;
+            let theirs =
+                accept(&bob.identity, &bob.prekeys, &OneTimeSecrets::default(), &ours.initial)?;
             open_body(&theirs.keys.root, &salt, &theirs.associated, &sealed)
         });
     }

@@ -5,7 +5,7 @@ import hashlib
 from dataclasses import dataclass
 
 from primitives import (
-    CERTIFICATE, RECORD, Refused, be32, be64, bech32m, check_point, decode, dh_public, encode,
+    CERTIFICATE, ONE_TIME, RECORD, Refused, be32, be64, bech32m, check_point, decode, dh_public, encode,
     hkdf, kem_keys, sign, sign_public, verify,
 )
 
@@ -108,6 +108,36 @@ class Record:
         certificate = Certificate.decode(fields[1][0])
         verify(certificate.device, RECORD, body, signature)
         return cls(certificate, *[fields[n][0] for n in (2, 3, 4, 5, 9)])
+
+
+X25519, ML_KEM_1024 = 1, 2
+
+
+def one_time_prekey(device, algorithm, number, key, expires):
+    """An encoded OneTimePrekey of the device with this seed."""
+    message = sign_public(device) + be32(algorithm) + be32(number) + be64(expires) + key
+    return encode([(1, number), (2, key), (3, expires), (4, sign(device, ONE_TIME, message))])
+
+
+def check_offer(offer, device, now):
+    """The keys of an encoded PrekeyResponse that `device` has signed: for each kind (id, key) or None."""
+    fields = decode(offer)
+    return [
+        check_prekey(fields[algorithm][0], device, algorithm, now) if algorithm in fields else None
+        for algorithm in (X25519, ML_KEM_1024)
+    ]
+
+
+def check_prekey(prekey, device, algorithm, now):
+    fields = {number: values[0] for number, values in decode(prekey).items()}
+    number, key, expires = fields.get(1, 0), fields.get(2, b""), fields.get(3, 0)
+    if number == 0 or not now < expires <= now + 60 * 24 * 60 * 60 * 1000:
+        raise Refused("one-time prekey")
+    message = device + be32(algorithm) + be32(number) + be64(expires) + key
+    verify(device, ONE_TIME, message, fields.get(4, b""))
+    if algorithm == X25519:
+        check_point(key)
+    return number, key
 
 
 def invitation(token, expires, nickname, record=b"", account=b"", device=b"", addresses=()):

@@ -10,9 +10,10 @@ import ratchet
 from healing import Healing
 from handshake import accept, initiate
 from identity import (
-    Party, Record, account_seed, account_text, fingerprint, invitation, safety_number,
+    ML_KEM_1024, X25519, Party, Record, account_seed, account_text, check_offer, fingerprint, invitation,
+    one_time_prekey, safety_number,
 )
-from primitives import sha256, sign_public
+from primitives import dh_public, encode, kem_keys, sha256, sign_public
 
 HEADING = """\
 # Known answers of docs/SPEC.md: inputs, and what must follow from them. A changed answer is a new
@@ -69,6 +70,26 @@ def handshake(given, alice, bob):
     yield "replay", session.replay.hex()
 
 
+def one_time(given, alice, bob):
+    """The same handshake on one-time keys, which Bob's device has offered."""
+    once = int(given["one-time.id"]), bytes.fromhex(given["one-time.x25519"])
+    once_kem = int(given["one-time.kem-id"]), *kem_keys(bytes.fromhex(given["one-time.ml-kem"]))
+    created, expires = int(given["created"]), int(given["one-time.expires"])
+    offer = encode([
+        (X25519, one_time_prekey(bob.device, X25519, once[0], dh_public(once[1]), expires)),
+        (ML_KEM_1024, one_time_prekey(bob.device, ML_KEM_1024, *once_kem[:2], expires)),
+    ])
+    yield "one-time.offer-sha256", sha256(offer).hex()
+    keys = check_offer(offer, bob.certificate.device, created)
+    ephemeral, randomness = bytes.fromhex(given["ephemeral"]), bytes.fromhex(given["encapsulation"])
+    session, initial = initiate(alice, Record.decode(bob.record()), ephemeral, randomness, *keys)
+    assert accept(bob, initial, once, once_kem) == session, "both sides agree"
+    yield "one-time.initial-sha256", sha256(initial).hex()
+    yield "one-time.session", session.session.hex()
+    yield "one-time.root", session.root.hex()
+    yield "one-time.replay", session.replay.hex()
+
+
 def conversation(given):
     def raw(name):
         return bytes.fromhex(given[f"ratchet.{name}"])
@@ -105,7 +126,8 @@ def main(path, write):
     given = dict(inputs)
     alice, bob = party(given, "alice"), party(given, "bob")
     answers = [
-        *identities(given, alice, bob), *handshake(given, alice, bob), *conversation(given)
+        *identities(given, alice, bob), *handshake(given, alice, bob),
+        *one_time(given, alice, bob), *conversation(given)
     ]
     if write:
         lines = [f"input {name} = {value}\n" for name, value in inputs]

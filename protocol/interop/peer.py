@@ -2,11 +2,13 @@
 
 Byte strings are hexadecimal. Requests:
 
-    {"op": "initiate", "record"}           -> {"initial", "associated", "session", "replay"}
-    {"op": "publish"}                      -> {"record"}
+    {"op": "initiate", "record", "offer"}  -> {"initial", "associated", "session", "replay"}
+    {"op": "publish"}                      -> {"record", "offer"}
     {"op": "accept", "initial"}            -> {"associated", "session", "replay"}
     {"op": "seal", "associated", "text"}   -> {"header", "body"}
     {"op": "open", "associated", "header", "body"} -> {"text"}
+
+An offer is an encoded PrekeyResponse; an empty one holds no key.
 
 Every request may be answered by {"refused": why}. `initiate` and `publish` begin a new session
 with a fresh account and device. A failure that is no refusal ends the process.
@@ -17,8 +19,8 @@ import os
 import sys
 
 from handshake import accept, initiate
-from identity import Party, Record
-from primitives import Refused
+from identity import ML_KEM_1024, X25519, Party, Record, check_offer, one_time_prekey
+from primitives import Refused, dh_public, encode, kem_keys
 from ratchet import Ratchet
 
 # All records here are made at this time.
@@ -30,20 +32,29 @@ class Device:
         phrase = " ".join(["abandon"] * 23) + " " + os.urandom(4).hex()
         secrets = [os.urandom(length) for length in (32, 32, 32, 64)]
         self.party = Party(phrase, *secrets, NOW)
+        self.once, seed = (5, os.urandom(32)), os.urandom(64)
+        self.once_kem = (6, *kem_keys(seed))
         self.ratchet = None
 
-    def initiate(self, record):
+    def initiate(self, record, offer):
         record = Record.decode(record)
-        session, initial = initiate(self.party, record, os.urandom(32), os.urandom(32))
+        keys = check_offer(offer, record.certificate.device, NOW)
+        session, initial = initiate(self.party, record, os.urandom(32), os.urandom(32), *keys)
         self.ratchet = self._ratchet(session, theirs=record.prekey)
         return {"initial": initial, **self._names(session)}
 
     def publish(self):
-        return {"record": self.party.record(["/ip4/127.0.0.1/udp/4001/quic-v1"])}
+        keys = (X25519, self.once[0], dh_public(self.once[1])), (ML_KEM_1024, *self.once_kem[:2])
+        expires = NOW + 7 * 24 * 60 * 60 * 1000
+        offer = encode([
+            (kind, one_time_prekey(self.party.device, kind, number, key, expires))
+            for kind, number, key in keys
+        ])
+        return {"record": self.party.record(["/ip4/127.0.0.1/udp/4001/quic-v1"]), "offer": offer}
 
     def accept(self, initial):
         try:
-            session = accept(self.party, initial)
+            session = accept(self.party, initial, self.once, self.once_kem)
         except (KeyError, IndexError, ValueError, TypeError) as malformed:
             raise Refused("malformed") from malformed
         self.ratchet = self._ratchet(session, ours=self.party.prekey)

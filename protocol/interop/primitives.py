@@ -73,6 +73,7 @@ def dh(secret, public):
 # Ed25519
 
 CERTIFICATE = b"bitchat/1 device certificate\0"
+ONE_TIME = b"bitchat/1 one-time prekey\0"
 RECORD = b"bitchat/1 contact record\0"
 
 

@@ -14,14 +14,15 @@
 //! - Everything is bounded; while [`Engine::is_full`], the driver feeds nothing but `Persisted`.
 //!
 //! One file for each kind of input: `request`, `contacts` and `forget` (commands), `frame`, `admit` and
-//! `deliver` (what arrives), `drain` (what leaves), `export` and `import` (files), `connection`,
-//! `timeout`, `commit`.
+//! `deliver` (what arrives), `drain` and `ask` (what leaves), `prekeys` (what others ask for), `export`
+//! and `import` (files), `connection`, `timeout`, `commit`.
 
 pub mod command;
 pub mod input;
 pub mod output;
 
 mod admit;
+mod ask;
 mod commit;
 mod connection;
 mod contacts;
@@ -32,9 +33,10 @@ mod forget;
 mod frame;
 mod import;
 mod invite;
+mod limits;
+mod prekeys;
 mod request;
 mod start;
-mod strangers;
 mod timeout;
 mod timer;
 mod view;
@@ -48,6 +50,7 @@ pub use command::{
 pub use export::{Export, ExportView};
 pub use import::{IMPORT_MAX, ImportView};
 pub use input::{CommandId, Input};
+pub use limits::RateClass;
 pub use output::{Event, Fact, Output};
 pub use start::Setup;
 
@@ -63,13 +66,14 @@ use crate::identity::Identity;
 use crate::inbox::{Conversations, Held};
 use crate::invitation::Issued;
 use crate::outbox::{Outbox, Place};
-use crate::prekey::Prekeys;
+use crate::prekey::{Pool, Prekeys};
 use crate::session::Sessions;
 use crate::store::{BatchId, Overlay, Store};
 use crate::time::{Moment, Now};
 
+use ask::Asked;
 use commit::Commit;
-use strangers::Strangers;
+use limits::Limits;
 use timeout::Purge;
 use timer::{Reason, Timers};
 
@@ -84,6 +88,10 @@ pub struct Engine<S, R> {
     identity: Identity,
     nickname: String,
     prekeys: Prekeys,
+    pool: Pool,
+    pool_dirty: bool,
+    /// Questions for one-time keys, at most one for each contact.
+    asked: BTreeMap<DeviceId, Asked>,
     store: Overlay<S>,
     rng: R,
     now: Now,
@@ -93,7 +101,7 @@ pub struct Engine<S, R> {
     held: Held,
     outbox: Outbox,
     invitations: BTreeMap<InvitationToken, Issued>,
-    strangers: Strangers,
+    limits: Limits,
     links: BTreeSet<DeviceId>,
     dialling: BTreeSet<DeviceId>,
     addresses: Vec<String>,
@@ -134,6 +142,11 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             Input::Disconnected { peer } => self.disconnected(peer),
             Input::Discovered { peer, addresses } => self.discovered(peer, addresses),
             Input::Accepted { token, .. } => self.accepted(token),
+            Input::SendFailed { peer, token } | Input::Refused { peer, token, .. }
+                if self.is_prekey_question(peer, token) =>
+            {
+                self.prekeys_denied(peer)
+            }
             Input::SendFailed { token, .. } => self.send_failed(token),
             Input::Refused { token, code, retry_after, .. } => {
                 self.refused(token, code, retry_after)
@@ -167,6 +180,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         self.timers.cancel(Reason::Seal);
         self.flush_receipts();
         self.report_outbox();
+        self.report_prekeys();
         self.sessions.write(&mut self.store);
         self.conversations.write(&mut self.store);
         let Some(batch) = self.store.seal() else {
@@ -271,7 +285,7 @@ impl From<Error> for CommandError {
             Error::Malformed(part) => Self::BadLink(part.0),
             Error::NotAuthentic(what) => Self::BadLink(what),
             Error::Stale(_) => Self::LinkExpired,
-            Error::Bug(what) | Error::Busy(what) => Self::Internal(what),
+            Error::Bug(what) | Error::Busy { what, .. } => Self::Internal(what),
             Error::CounterJump { .. } | Error::Decrypt | Error::Spent | Error::Stranger => {
                 Self::Internal("unexpected refusal")
             }

@@ -9,6 +9,7 @@
 
 mod content;
 mod letter;
+mod prekeys;
 
 pub use content::{Body, Content, Introduction};
 
@@ -19,6 +20,7 @@ use bitchat_proto::wire;
 use crate::crypto::digest;
 use crate::error::Malformed;
 use crate::id::{InvitationToken, MessageId, SessionId, exactly};
+use crate::prekey::Offer;
 use crate::ratchet::Sealed;
 
 /// One application frame of a link.
@@ -29,6 +31,10 @@ pub enum Frame {
     RecordRequest(InvitationToken),
     /// The record asked for; `None` if no such invitation stands.
     RecordResponse(Option<Vec<u8>>),
+    /// Asks for one-time prekeys, with the invitation that admits a stranger.
+    PrekeyRequest(Option<InvitationToken>),
+    /// The prekeys asked for, unchecked.
+    PrekeyResponse(Offer),
 }
 
 /// A ratchet message in direct form.
@@ -63,6 +69,10 @@ impl Frame {
                     record: record.unwrap_or_default(),
                 })
             }
+            Self::PrekeyRequest(token) => wire::link::Frame::PrekeyRequest(prekeys::request(token)),
+            Self::PrekeyResponse(offer) => {
+                wire::link::Frame::PrekeyResponse(prekeys::response(offer))
+            }
         };
         wire::Link { frame: Some(frame) }.encode_to_vec()
     }
@@ -95,6 +105,12 @@ impl Frame {
             Some(wire::link::Frame::RecordResponse(response)) => {
                 Ok(Self::RecordResponse(Some(response.record).filter(|record| !record.is_empty())))
             }
+            Some(wire::link::Frame::PrekeyRequest(request)) => {
+                Ok(Self::PrekeyRequest(prekeys::parse_request(&request)?))
+            }
+            Some(wire::link::Frame::PrekeyResponse(response)) => {
+                Ok(Self::PrekeyResponse(prekeys::parse_response(response)?))
+            }
             Some(wire::link::Frame::Accepted(_) | wire::link::Frame::Refusal(_)) | None => {
                 Err(Malformed("frame kind"))
             }
@@ -116,6 +132,8 @@ impl std::fmt::Debug for Frame {
             Self::Envelope(_) => "Envelope",
             Self::RecordRequest(_) => "RecordRequest",
             Self::RecordResponse(_) => "RecordResponse",
+            Self::PrekeyRequest(_) => "PrekeyRequest",
+            Self::PrekeyResponse(_) => "PrekeyResponse",
         })
     }
 }

@@ -1,5 +1,7 @@
 //! Why an input was refused: precise for us, one small code for the peer.
 
+use std::time::Duration;
+
 use crate::store::StoreError;
 
 /// Bytes or text that are not what they should be; names the part that is wrong.
@@ -37,8 +39,13 @@ pub enum Error {
     #[error("stranger without an invitation")]
     Stranger,
     /// A bound was reached; the same input may pass later.
-    #[error("busy: {0}")]
-    Busy(&'static str),
+    #[error("busy: {what}")]
+    Busy {
+        /// Names the bound.
+        what: &'static str,
+        /// The peer is told.
+        retry_after: Duration,
+    },
     /// Our disk failed.
     #[error("store: {0}")]
     Store(#[from] StoreError),
@@ -86,7 +93,7 @@ impl Error {
             | Self::Decrypt
             | Self::Spent => Code::Rejected,
             Self::Stranger => Code::Stranger,
-            Self::Busy(_) => Code::Busy,
+            Self::Busy { .. } => Code::Busy,
             Self::Store(_) | Self::Bug(_) => Code::Internal,
         }
     }
@@ -102,7 +109,7 @@ impl Error {
             Self::Decrypt => "decrypt",
             Self::Spent => "spent",
             Self::Stranger => "stranger",
-            Self::Busy(_) => "busy",
+            Self::Busy { .. } => "busy",
             Self::Store(_) => "store",
             Self::Bug(_) => "bug",
         }

@@ -1,7 +1,8 @@
 //! Prekeys of this device: what lets others start a session while we sleep.
 //!
 //! One signed X25519 prekey and one last-resort ML-KEM key are current; older ones stay for a while,
-//! because somebody may hold a record that names them.
+//! because somebody may hold a record that names them. One-time keys of both kinds come beside them:
+//! [`Pool`] holds ours, [`Offer`] is what one initiator gets.
 //!
 //! # Invariants
 //!
@@ -10,7 +11,14 @@
 //!
 //! See docs/SPEC.md, section "Prekeys".
 
+mod one_time;
+mod pool;
 mod record;
+
+pub use one_time::{
+    Algorithm, ONE_TIME_VALIDITY, Offer, OneTimeKeys, OneTimeSecrets, PrekeyUse, SignedPrekey,
+};
+pub use pool::{HANDED_MAX, HandTo, Pool, READY, Remaining};
 
 use std::time::Duration;
 

@@ -1,5 +1,19 @@
-//! Keeping going and staying polite: back-off. Limits and breakers join it later.
+//! Keeping going and staying polite: back-off and rate limits. Breakers join them later.
+//!
+//! ```text
+//!   Quota ── how many at once, one more after how long
+//!   Gcra  ── one limit: 8 bytes of state, no timer
+//!   Keyed ── a Gcra for each key, in bounded memory
+//! ```
+//!
+//! Limits compose by asking [`Gcra::check`] or [`Keyed::check`] of each and taking from all only when
+//! all agree; those that refuse are told by `admit`, which takes nothing. The longest of their waits is
+//! then the true one: waiting longer never hurts.
 
 mod backoff;
+mod gcra;
+mod keyed;
 
 pub use backoff::Backoff;
+pub use gcra::{Gcra, Quota, Refused};
+pub use keyed::Keyed;

@@ -24,6 +24,7 @@ use zeroize::Zeroizing;
 use crate::error::Error;
 use crate::handshake::{Accepted, Initiated};
 use crate::id::{AccountId, DeviceId, MessageId, SessionId};
+use crate::prekey::PrekeyUse;
 use crate::ratchet::{Opened, Ratchet, Sealed, SkippedChange, SkippedKeys};
 use crate::store::{Overlay, Store};
 use crate::time::UnixMillis;
@@ -47,6 +48,7 @@ pub struct Session {
     ratchet: Ratchet,
     created: UnixMillis,
     used: UnixMillis,
+    prekeys: PrekeyUse,
 }
 
 impl Session {
@@ -70,6 +72,7 @@ impl Session {
             ratchet: Ratchet::initiator(handshake.keys, handshake.their_prekey, rng)?,
             created: now,
             used: now,
+            prekeys: handshake.prekeys,
         })
     }
 
@@ -86,6 +89,7 @@ impl Session {
             ratchet: Ratchet::responder(handshake.keys, handshake.our_prekey),
             created: now,
             used: now,
+            prekeys: handshake.prekeys,
         }
     }
 
@@ -99,6 +103,12 @@ impl Session {
     #[must_use]
     pub const fn peer(&self) -> Peer {
         self.peer
+    }
+
+    /// On what it was founded.
+    #[must_use]
+    pub const fn prekeys(&self) -> PrekeyUse {
+        self.prekeys
     }
 
     /// Whether the peer has not answered a session of ours yet.

@@ -3,7 +3,7 @@
 use std::ops::Add;
 use std::time::Duration;
 
-/// A point on the driver's monotonic clock: microseconds since it started.
+/// A point on the driver's monotonic clock: nanoseconds since it started, 584 years at most.
 ///
 /// Never stored and never sent; deadlines that outlive the process are [`UnixMillis`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,19 +16,31 @@ impl Moment {
     /// From microseconds since the start.
     #[must_use]
     pub const fn from_micros(micros: u64) -> Self {
-        Self(micros)
+        Self(micros.saturating_mul(1_000))
     }
 
-    /// Microseconds since the start.
+    /// From nanoseconds since the start.
+    #[must_use]
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// Nanoseconds since the start.
+    #[must_use]
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// Microseconds since the start, rounded up: a deadline that is read off has passed then.
     #[must_use]
     pub const fn as_micros(self) -> u64 {
-        self.0
+        self.0.div_ceil(1_000)
     }
 
     /// Time from `earlier` to here; zero if `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
-        Duration::from_micros(self.0.saturating_sub(earlier.0))
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 }
 
@@ -36,7 +48,7 @@ impl Add<Duration> for Moment {
     type Output = Self;
 
     fn add(self, wait: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(wait.as_micros()).unwrap_or(u64::MAX)))
+        Self(self.0.saturating_add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX)))
     }
 }
 
@@ -81,9 +93,16 @@ mod tests {
 
     #[test]
     fn a_moment_saturates_instead_of_wrapping() {
-        let end = Moment::from_micros(u64::MAX);
+        let end = Moment::from_nanos(u64::MAX);
 
         assert_eq!(end + Duration::from_secs(1), end);
         assert_eq!(Moment::START.since(end), Duration::ZERO);
+        assert_eq!(Moment::from_micros(u64::MAX), end);
+    }
+
+    #[test]
+    fn a_deadline_in_whole_microseconds_is_never_early() {
+        assert_eq!(Moment::from_nanos(1_001).as_micros(), 2);
+        assert_eq!(Moment::from_micros(7).as_micros(), 7);
     }
 }

@@ -4,6 +4,8 @@
 
 #[path = "support/forge.rs"]
 mod forge;
+#[path = "handshake/one_time.rs"]
+mod one_time;
 
 use std::sync::LazyLock;
 
@@ -13,13 +15,17 @@ use bitchat_protocol::error::{Error, Malformed};
 use bitchat_protocol::handshake::{Accepted, Initiated, accept, initiate};
 use bitchat_protocol::identity::{Account, Device, Identity, Phrase};
 use bitchat_protocol::invitation::ContactRecord;
-use bitchat_protocol::prekey::{Prekeys, RETENTION, ROTATION};
+use bitchat_protocol::prekey::{OneTimeKeys, OneTimeSecrets, Prekeys, RETENTION, ROTATION};
 use proptest::prelude::*;
 use prost::Message;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use forge::{Forger, NOW};
+
+/// Without one-time keys.
+const NO_KEYS: OneTimeKeys = OneTimeKeys { x25519: None, ml_kem: None };
+const NO_SECRETS: OneTimeSecrets = OneTimeSecrets { x25519: None, ml_kem: None };
 
 /// Canonical points of low order: 1, p - 1 and the two of order 8.
 const LOW_ORDER: [&str; 4] = [
@@ -34,7 +40,7 @@ fn both_sides_derive_the_same_session() {
     let (alice, bob) = (Party::new(1), Party::new(2));
 
     let initiated = alice.initiate(&bob, 3);
-    let accepted = accept(&bob.identity, &bob.prekeys, &initiated.initial).expect("accepted");
+    let accepted = bob.accept(&initiated.initial).expect("accepted");
 
     assert_eq!(initiated.session, accepted.session);
     assert_eq!(initiated.associated, accepted.associated);
@@ -98,16 +104,16 @@ fn a_record_works_until_its_prekeys_are_forgotten() {
     let replaced = NOW.plus(ROTATION);
 
     bob.prekeys.rotate(&mut rng, replaced);
-    assert!(accept(&bob.identity, &bob.prekeys, &initial).is_ok());
+    assert!(bob.accept(&initial).is_ok());
 
     bob.prekeys.rotate(&mut rng, replaced.plus(RETENTION));
-    assert!(matches!(accept(&bob.identity, &bob.prekeys, &initial), Err(Error::Spent)));
+    assert!(matches!(bob.accept(&initial), Err(Error::Spent)));
 }
 
 #[test]
 fn a_repeated_initial_message_is_recognised_and_another_is_not_mistaken_for_it() {
     let (alice, bob) = (Party::new(1), Party::new(2));
-    let replay = |initial| accept(&bob.identity, &bob.prekeys, initial).expect("accepted").replay;
+    let replay = |initial| bob.accept(initial).expect("accepted").replay;
     let (first, second) = (alice.initiate(&bob, 3).initial, alice.initiate(&bob, 4).initial);
     // Whatever an attacker changes beside ephemeral and prekeys does not make it a new message.
     let mut changed = first.clone();
@@ -123,7 +129,7 @@ fn suite_downgrade_is_refused() {
     for suite in [0, 2, u32::MAX] {
         let initial = wire::Initial { suite, ..alice.initiate(&bob, 3).initial };
 
-        let refused = accept(&bob.identity, &bob.prekeys, &initial);
+        let refused = bob.accept(&initial);
 
         assert!(matches!(refused, Err(Error::Malformed(Malformed("handshake suite")))));
     }
@@ -134,7 +140,7 @@ fn a_handshake_without_kem_is_refused() {
     let (alice, bob) = (Party::new(1), Party::new(2));
     let initial = wire::Initial { kem_ciphertext: Vec::new(), ..alice.initiate(&bob, 3).initial };
 
-    assert!(accept(&bob.identity, &bob.prekeys, &initial).is_err());
+    assert!(bob.accept(&initial).is_err());
 }
 
 #[test]
@@ -142,8 +148,8 @@ fn reflection_is_refused() {
     let (alice, bob) = (Party::new(1), Party::new(2));
     let initial = alice.initiate(&bob, 3).initial;
 
-    let reflected = accept(&alice.identity, &alice.prekeys, &initial);
-    let to_ourselves = initiate(&alice.identity, &alice.record(), &mut rng(3));
+    let reflected = alice.accept(&initial);
+    let to_ourselves = initiate(&alice.identity, &alice.record(), &NO_KEYS, &mut rng(3));
 
     assert!(matches!(reflected, Err(Error::NotAuthentic("handshake with ourselves"))));
     assert!(matches!(to_ourselves, Err(Error::NotAuthentic("handshake with ourselves"))));
@@ -159,7 +165,7 @@ fn an_unknown_key_share_at_the_initiator_gives_other_keys() {
     let certificate = stolen.to_wire().encode_to_vec();
     let initial = wire::Initial { certificate, ..initiated.initial.clone() };
 
-    let accepted = accept(&bob.identity, &bob.prekeys, &initial).expect("a valid certificate");
+    let accepted = bob.accept(&initial).expect("a valid certificate");
 
     assert_shares_nothing(&initiated, &accepted);
 }
@@ -172,9 +178,9 @@ fn an_unknown_key_share_at_the_responder_gives_other_keys() {
     let stolen = Identity::new(device(2), stolen).expect("the same device");
     let record = ContactRecord::issue(&stolen, &mut bob.prekeys, &[], NOW).expect("issued");
     let record = ContactRecord::verify(&record, NOW).expect("valid");
-    let initiated = initiate(&alice.identity, &record, &mut rng(3)).expect("initiated");
+    let initiated = initiate(&alice.identity, &record, &NO_KEYS, &mut rng(3)).expect("initiated");
 
-    let accepted = accept(&bob.identity, &bob.prekeys, &initiated.initial).expect("accepted");
+    let accepted = bob.accept(&initiated.initial).expect("accepted");
 
     assert_shares_nothing(&initiated, &accepted);
 }
@@ -187,7 +193,7 @@ fn an_older_certificate_of_the_same_device_gives_other_keys() {
     let certificate = older.to_wire().encode_to_vec();
     let initial = wire::Initial { certificate, ..initiated.initial.clone() };
 
-    let accepted = accept(&bob.identity, &bob.prekeys, &initial).expect("a valid certificate");
+    let accepted = bob.accept(&initial).expect("a valid certificate");
 
     assert_shares_nothing(&initiated, &accepted);
 }
@@ -203,8 +209,8 @@ fn a_low_order_or_non_canonical_point_in_an_initial_message_is_refused() {
         let ephemeral = wire::Initial { ephemeral: point, ..initial.clone() };
         let identity = wire::Initial { certificate: forged, ..initial.clone() };
 
-        assert!(accept(&bob.identity, &bob.prekeys, &ephemeral).is_err());
-        assert!(accept(&bob.identity, &bob.prekeys, &identity).is_err());
+        assert!(bob.accept(&ephemeral).is_err());
+        assert!(bob.accept(&identity).is_err());
     }
 }
 
@@ -213,7 +219,7 @@ fn a_low_order_point_in_a_record_is_refused() {
     let alice = Party::new(1);
     let start = |identity_dh: &[u8], prekey: &[u8]| {
         let record = ContactRecord::parse(&forge_record(identity_dh, prekey))?;
-        initiate(&alice.identity, &record, &mut rng(3))
+        initiate(&alice.identity, &record, &NO_KEYS, &mut rng(3))
     };
 
     assert!(start(&[7; 32], &[9; 32]).is_ok(), "the forgery is good but for the point");
@@ -229,7 +235,7 @@ fn an_identity_key_as_ephemeral_is_refused() {
     let ephemeral = alice.identity.device().dh().public().as_bytes().to_vec();
     let initial = wire::Initial { ephemeral, ..alice.initiate(&bob, 3).initial };
 
-    let refused = accept(&bob.identity, &bob.prekeys, &initial);
+    let refused = bob.accept(&initial);
 
     assert!(matches!(refused, Err(Error::NotAuthentic("one key for two purposes"))));
 }
@@ -245,31 +251,19 @@ fn another_kem_ciphertext_or_key_gives_other_keys() {
     record.kem = Party::new(6).prekeys.to_record().kem;
     let other_key = Prekeys::from_record(record).expect("well formed");
 
-    let again = accept(&bob.identity, &bob.prekeys, &initial).expect("accepted");
-    let other = accept(&bob.identity, &other_key, &initiated.initial).expect("accepted");
+    let again = bob.accept(&initial).expect("accepted");
+    let other =
+        accept(&bob.identity, &other_key, &NO_SECRETS, &initiated.initial).expect("accepted");
 
     assert_shares_nothing(&initiated, &again);
     assert_shares_nothing(&initiated, &other);
 }
 
 #[test]
-fn a_prekey_id_that_we_do_not_hold_is_spent() {
-    let (alice, bob) = (Party::new(1), Party::new(2));
-    let initial = alice.initiate(&bob, 3).initial;
-    for id in [0, 2, u32::MAX] {
-        let signed = wire::Initial { signed_prekey: id, ..initial.clone() };
-        let kem = wire::Initial { kem_prekey: id, ..initial.clone() };
-
-        assert!(matches!(accept(&bob.identity, &bob.prekeys, &signed), Err(Error::Spent)));
-        assert!(matches!(accept(&bob.identity, &bob.prekeys, &kem), Err(Error::Spent)));
-    }
-}
-
-#[test]
 fn debug_shows_no_secret() {
     let (alice, bob) = (Party::new(1), Party::new(2));
     let initiated = alice.initiate(&bob, 3);
-    let accepted = accept(&bob.identity, &bob.prekeys, &initiated.initial).expect("accepted");
+    let accepted = bob.accept(&initiated.initial).expect("accepted");
 
     let text = format!("{initiated:?} {accepted:?} {:?} {:?}", bob.identity, bob.prekeys);
 
@@ -292,7 +286,7 @@ proptest! {
         let bit = bit.index(bytes.len() * 8);
         bytes[bit / 8] ^= 1 << (bit % 8);
         let Ok(initial) = wire::Initial::decode(bytes.as_slice()) else { return Ok(()) };
-        if let Ok(accepted) = accept(&bob.identity, &bob.prekeys, &initial) {
+        if let Ok(accepted) = bob.accept(&initial) {
             prop_assert!(!share_a_key(initiated, &accepted), "bit {bit}");
         }
     }
@@ -300,17 +294,18 @@ proptest! {
     #[test]
     fn an_arbitrary_initial_message_never_panics(
         fields in prop::array::uniform3(prop::collection::vec(any::<u8>(), 0..40)),
-        ids in prop::array::uniform2(0u32..3),
+        ids in prop::array::uniform4(0u32..3),
         suite in 0u32..3,
     ) {
         let (_, bob) = &*STARTED;
         let [certificate, ephemeral, kem_ciphertext] = fields;
-        let [signed_prekey, kem_prekey] = ids;
+        let [signed_prekey, kem_prekey, ..] = ids;
         let initial = wire::Initial {
             suite, certificate, ephemeral, signed_prekey, kem_prekey, kem_ciphertext, record_sequence: 1,
+            one_time_prekey: ids[2], one_time_kem_prekey: ids[3],
         };
 
-        prop_assert!(accept(&bob.identity, &bob.prekeys, &initial).is_err());
+        prop_assert!(bob.accept(&initial).is_err());
     }
 }
 
@@ -336,12 +331,17 @@ impl Party {
         Self { identity, prekeys, record }
     }
 
+    fn accept(&self, initial: &wire::Initial) -> Result<Accepted, Error> {
+        accept(&self.identity, &self.prekeys, &NO_SECRETS, initial)
+    }
+
     fn record(&self) -> ContactRecord {
         ContactRecord::verify(&self.record, NOW).expect("valid")
     }
 
     fn initiate(&self, peer: &Self, seed: u64) -> Initiated {
-        initiate(&self.identity, &peer.record(), &mut rng(seed)).expect("a good record")
+        let keys = &NO_KEYS;
+        initiate(&self.identity, &peer.record(), keys, &mut rng(seed)).expect("a good record")
     }
 }
 

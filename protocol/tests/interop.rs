@@ -12,6 +12,8 @@ mod changed;
 mod known;
 #[path = "interop/network.rs"]
 mod network;
+#[path = "interop/offer.rs"]
+mod offer;
 #[path = "interop/peer.rs"]
 mod peer;
 #[path = "interop/side.rs"]

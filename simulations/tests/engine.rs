@@ -2,11 +2,20 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "engine/asking.rs"]
+mod asking;
+
 #[path = "support/bench.rs"]
 mod bench;
 
+#[path = "engine/limits.rs"]
+mod limits;
+
 #[path = "support/liar.rs"]
 mod liar;
+
+#[path = "engine/prekeys.rs"]
+mod prekeys;
 
 use std::time::Duration;
 
@@ -88,7 +97,7 @@ fn a_stranger_without_an_invitation_leaves_nothing_on_the_disk() {
         stranger.say(&mut alice, 1, Body::Hello);
     }
 
-    assert_eq!(alice.refusals, 3);
+    assert_eq!(alice.refused.len(), 3);
     assert_eq!(alice.disk.count(Table::Conversation), before);
 }
 
@@ -172,7 +181,7 @@ fn a_contact_that_claims_absurd_numbers_harms_only_itself() {
     alice.pass(Duration::from_secs(11));
     liar.say(&mut alice, 1, Body::Text("x".to_owned()));
 
-    assert_eq!((alice.shown(), alice.refusals), (6, 0));
+    assert_eq!((alice.shown(), alice.refused.len()), (6, 0));
     alice.send("x").expect("queued");
     alice.sends.clear();
     alice.send("bob").expect("queued");
@@ -188,7 +197,7 @@ fn a_receipt_of_somebody_else_proves_nothing() {
 
     liar.say(&mut alice, 1, Body::Receipts(vec![sent.id, MessageId([9; 16])]));
 
-    assert_eq!((alice.queued(), alice.refusals), (1, 0));
+    assert_eq!((alice.queued(), alice.refused.len()), (1, 0));
     assert_eq!(alice.sends.pop_front().map(|(peer, ..)| peer), Some(bob.device));
 }
 
@@ -207,7 +216,7 @@ fn an_invitation_for_one_admits_one_though_his_first_message_comes_again() {
 
     second.say(&mut alice, 1, Body::Hello);
 
-    assert_eq!(alice.refusals, 1);
+    assert_eq!(alice.refused.len(), 1);
     assert_eq!(alice.disk.count(Table::Contact), 1);
     assert_eq!(alice.disk.count(Table::Session), 1);
 }
@@ -223,7 +232,7 @@ fn content_that_cannot_be_read_costs_itself_and_not_the_session() {
 
     liar.say(&mut alice, 3, Body::Text("x".to_owned()));
 
-    assert_eq!((alice.refusals, alice.disk.count(Table::Inbox)), (2, 1));
+    assert_eq!((alice.refused.len(), alice.disk.count(Table::Inbox)), (2, 1));
 }
 
 /// Reads fail anywhere: between a ratchet step and what depends on it, in a handshake, at a deadline.
@@ -278,7 +287,7 @@ fn what_waits_for_a_contact_follows_it_to_a_new_device() {
     assert_eq!((alice.shown(), bob.shown()), (2, 1));
     old.send("alice").expect("queued");
     exchange(&mut alice, &mut old);
-    assert_eq!((alice.shown(), alice.refusals), (2, 1), "the old device is nobody any more");
+    assert_eq!((alice.shown(), alice.refused.len()), (2, 1), "the old device is nobody any more");
 }
 
 /// An hour beside a contact that never answers, in three ways.

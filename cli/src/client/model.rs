@@ -38,6 +38,8 @@ pub(crate) struct Contact {
     pub(crate) safety_number: String,
     pub(crate) addresses: Vec<String>,
     pub(crate) connected: bool,
+    /// On which keys the session was founded: `one_time`, `partial`, `last_resort`; null without one.
+    pub(crate) prekeys: Option<String>,
     /// Only in the answer to an invitation: whether the contact was there before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) known: Option<bool>,
@@ -161,6 +163,8 @@ pub(crate) struct Status {
     pub(crate) warnings: Vec<Warning>,
     #[serde(default)]
     pub(crate) outbox: Outbox,
+    #[serde(default)]
+    pub(crate) prekeys: Prekeys,
     /// Everything else that the node says, passed on as it is.
     #[serde(flatten)]
     pub(crate) other: Map<String, Value>,
@@ -179,4 +183,12 @@ pub(crate) struct Warning {
 pub(crate) struct Outbox {
     pub(crate) rows: u64,
     pub(crate) oldest_ms: Option<u64>,
+}
+
+/// One-time prekeys that are left, and sessions that had to do without.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Prekeys {
+    pub(crate) x25519: u64,
+    pub(crate) ml_kem: u64,
+    pub(crate) last_resort_sessions: u64,
 }

@@ -53,6 +53,11 @@ fn describe(status: &client::Status, daemon: bool) -> String {
         status.outbox.rows,
         oldest.unwrap_or_default()
     ));
+    let prekeys = &status.prekeys;
+    lines.push(format!(
+        "prekeys       {} X25519, {} ML-KEM left; sessions without any: {}",
+        prekeys.x25519, prekeys.ml_kem, prekeys.last_resort_sessions
+    ));
     let addresses = status.addresses.iter();
     lines.extend(addresses.map(|address| format!("address       {}", sanitise::line(address))));
     for warning in &status.warnings {

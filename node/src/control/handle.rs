@@ -62,6 +62,8 @@ pub struct NodeStatus {
     pub peers: Vec<PeerStatus>,
     /// The outbox, as of the last change.
     pub outbox: OutboxStatus,
+    /// One-time prekeys of ours, as of the last change.
+    pub prekeys: PrekeyStatus,
     /// Where metrics and health are served, if they are.
     pub metrics: Option<SocketAddr>,
     /// The control socket.
@@ -81,6 +83,25 @@ pub struct OutboxStatus {
     pub rows: u64,
     /// When the oldest was queued, milliseconds since 1970.
     pub oldest_ms: Option<u64>,
+}
+
+/// One-time prekeys that can be handed out, and what their lack led to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PrekeyStatus {
+    /// X25519 keys.
+    pub x25519: usize,
+    /// ML-KEM keys.
+    pub ml_kem: usize,
+    /// Sessions founded since the start without a one-time key, by either side.
+    pub last_resort_sessions: u64,
+}
+
+impl PrekeyStatus {
+    /// Whether a kind has run out.
+    #[must_use]
+    pub const fn is_exhausted(&self) -> bool {
+        self.x25519 == 0 || self.ml_kem == 0
+    }
 }
 
 /// A named warning with the way out.
@@ -180,6 +201,7 @@ impl NodeStatus {
             warnings: Vec::new(),
             peers: Vec::new(),
             outbox: OutboxStatus::default(),
+            prekeys: PrekeyStatus::default(),
             metrics: None,
             socket,
             started,

@@ -13,6 +13,7 @@ mod inbox;
 mod unix;
 mod waits;
 
+use super::handle::PrekeyStatus;
 use crate::metrics::label::Route;
 use fake::{Fake, account, call, get, send};
 
@@ -67,6 +68,7 @@ async fn contacts_are_added_listed_shown_changed_and_removed() {
 
     let shown = call(&router, get("/v1/contacts/b%C3%B6b%2F%20x")).await;
     assert_eq!(shown.json["name"], "böb/ x");
+    assert_eq!(shown.json["prekeys"], "last_resort");
     assert_eq!(shown.json.as_object().unwrap().keys().collect::<Vec<_>>(), CONTACT);
 
     let renamed = send("PATCH", "/v1/contacts/bob", &json!({"name": "rob"}));
@@ -80,7 +82,7 @@ async fn contacts_are_added_listed_shown_changed_and_removed() {
 }
 
 /// The fields of a contact, in the order of the alphabet.
-const CONTACT: [&str; 10] = [
+const CONTACT: [&str; 11] = [
     "account",
     "addresses",
     "connected",
@@ -88,6 +90,7 @@ const CONTACT: [&str; 10] = [
     "fingerprint",
     "name",
     "nickname",
+    "prekeys",
     "safety_number",
     "schema",
     "verified",
@@ -170,6 +173,7 @@ async fn status_sums_the_node_up() {
         status.ready = true;
         status.metrics = Some("127.0.0.1:9464".parse().unwrap());
         status.outbox.rows = 4;
+        status.prekeys = PrekeyStatus { x25519: 90, ml_kem: 80, last_resort_sessions: 2 };
         status.warnings = vec![fake::warning()];
     });
 
@@ -179,6 +183,8 @@ async fn status_sums_the_node_up() {
     assert_eq!(reply.json["contacts"], 1);
     assert_eq!(reply.json["metrics"], "127.0.0.1:9464");
     assert_eq!(reply.json["outbox"], json!({"rows": 4, "oldest_ms": null}));
+    let prekeys = json!({"x25519": 90, "ml_kem": 80, "last_resort_sessions": 2});
+    assert_eq!(reply.json["prekeys"], prekeys);
     assert_eq!(reply.json["warnings"][0]["code"], "disk_low");
     assert_eq!(reply.json["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(reply.json["pid"], std::process::id());

@@ -6,6 +6,7 @@
 use bitchat_protocol::engine::{
     ContactView, DeliveryView, IdentityView, InvitationView, MessageView, QueueView,
 };
+use bitchat_protocol::prekey::PrekeyUse;
 use serde::Serialize;
 
 use super::handle::{NodeStatus, PeerStatus};
@@ -84,6 +85,8 @@ pub(super) struct Contact {
     safety_number: String,
     addresses: Vec<String>,
     connected: bool,
+    /// On which keys the session was founded.
+    prekeys: Option<&'static str>,
 }
 
 impl From<ContactView> for Contact {
@@ -98,6 +101,7 @@ impl From<ContactView> for Contact {
             safety_number: view.safety_number,
             addresses: view.addresses,
             connected: view.connected,
+            prekeys: view.prekeys.map(PrekeyUse::as_str),
         }
     }
 }
@@ -276,6 +280,7 @@ pub(super) struct Status {
     connections: usize,
     contacts: Option<usize>,
     outbox: Outbox,
+    prekeys: Prekeys,
     degradation: String,
     metrics: Option<String>,
     socket: String,
@@ -287,6 +292,13 @@ struct Warned {
     code: &'static str,
     message: String,
     hint: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Prekeys {
+    x25519: usize,
+    ml_kem: usize,
+    last_resort_sessions: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -320,6 +332,11 @@ impl Status {
             connections: status.peers.len(),
             contacts,
             outbox: Outbox { rows: status.outbox.rows, oldest_ms: status.outbox.oldest_ms },
+            prekeys: Prekeys {
+                x25519: status.prekeys.x25519,
+                ml_kem: status.prekeys.ml_kem,
+                last_resort_sessions: status.prekeys.last_resort_sessions,
+            },
             degradation: status.degradation,
             metrics: status.metrics.map(|address| address.to_string()),
             socket: status.socket.display().to_string(),

@@ -1,6 +1,7 @@
 //! What the node tells operators: status, gauges, warnings.
 
 use bitchat_protocol::engine::Fact;
+use bitchat_protocol::prekey::PrekeyUse;
 
 use super::Driver;
 use crate::control::{NodeStatus, OutboxStatus, PeerStatus, Warning, peer_id};
@@ -12,15 +13,32 @@ impl Driver {
     #[expect(clippy::cognitive_complexity, reason = "a tracing macro counts as seven branches")]
     pub(super) fn fact(&mut self, fact: &Fact) {
         self.ends.metrics.observe(fact);
-        if let Fact::Outbox { rows, oldest_ms } = fact {
-            let outbox = OutboxStatus { rows: *rows, oldest_ms: *oldest_ms };
-            self.ends.status.send_modify(|status| status.outbox = outbox);
-        }
+        self.show(fact);
         match level(fact) {
             Level::Error => tracing::error!(?fact),
             Level::Warn => tracing::warn!(?fact),
             Level::Debug => tracing::debug!(?fact),
             Level::Trace => tracing::trace!(?fact),
+        }
+    }
+
+    /// Keeps what `status` shows.
+    fn show(&self, fact: &Fact) {
+        let status = &self.ends.status;
+        if let Fact::Outbox { rows, oldest_ms } = fact {
+            let outbox = OutboxStatus { rows: *rows, oldest_ms: *oldest_ms };
+            status.send_modify(|status| status.outbox = outbox);
+        }
+        if let Fact::Prekeys(left) = fact {
+            status.send_modify(|status| {
+                (status.prekeys.x25519, status.prekeys.ml_kem) = (left.x25519, left.ml_kem);
+            });
+        }
+        if let Fact::SessionFounded { prekeys: PrekeyUse::LastResort, .. } = fact {
+            status.send_modify(|status| {
+                let sessions = &mut status.prekeys.last_resort_sessions;
+                *sessions = sessions.saturating_add(1);
+            });
         }
     }
 
@@ -62,21 +80,17 @@ impl Driver {
         let peers = self.ends.peers.borrow().clone();
         let storage = self.full || self.running.is_none();
         let ready = !storage && (!self.ends.listens || !self.addresses.is_empty());
-        let disk = Warning {
-            code: WarningCode::DiskLow,
-            message: "the disk is full or does not take writes; nothing new is taken".to_owned(),
-            hint: "free some space; the node goes on by itself".to_owned(),
-        };
         self.ends.status.send_modify(|status| {
             status.ready = ready;
             status.peers = peers.iter().map(peer_status).collect();
             status.addresses.clone_from(&self.addresses);
             let degradation = if storage { NodeStatus::STORAGE } else { NodeStatus::WHOLE };
             degradation.clone_into(&mut status.degradation);
-            status.warnings.retain(|warning| warning.code != WarningCode::DiskLow);
-            if storage {
-                status.warnings.push(disk);
-            }
+            let ours = [WarningCode::DiskLow, WarningCode::PrekeysLow];
+            status.warnings.retain(|warning| !ours.contains(&warning.code));
+            let exhausted = status.prekeys.is_exhausted() && self.running.is_some();
+            status.warnings.extend(storage.then(disk_low));
+            status.warnings.extend(exhausted.then(prekeys_low));
         });
         let standing: Vec<_> = self.ends.status.borrow().warnings.iter().map(|w| w.code).collect();
         self.ends.metrics.warnings(standing);
@@ -136,6 +150,23 @@ fn overdue(failure: Option<&str>) -> Warning {
     }
 }
 
+fn disk_low() -> Warning {
+    Warning {
+        code: WarningCode::DiskLow,
+        message: "the disk is full or does not take writes; nothing new is taken".to_owned(),
+        hint: "free some space; the node goes on by itself".to_owned(),
+    }
+}
+
+fn prekeys_low() -> Warning {
+    Warning {
+        code: WarningCode::PrekeysLow,
+        message: "no one-time prekeys are left; new sessions start on the last-resort key".to_owned(),
+        hint: "keys that founded nothing come back within 37 days; see docs/SPEC.md, \"One-time prekeys\""
+            .to_owned(),
+    }
+}
+
 enum Level {
     Error,
     Warn,
@@ -150,7 +181,9 @@ const fn level(fact: &Fact) -> Level {
         Fact::BoundReached(_) => Level::Warn,
         Fact::Refused(_)
         | Fact::SealDropped
+        | Fact::RateLimited(_)
         | Fact::SessionFounded { .. }
+        | Fact::PrekeysExhausted
         | Fact::KeysEvicted(_)
         | Fact::Gap => Level::Debug,
         Fact::Outbox { .. }
@@ -161,6 +194,7 @@ const fn level(fact: &Fact) -> Level {
         | Fact::KemMixed
         | Fact::KeysSkipped(_)
         | Fact::Retried
+        | Fact::Prekeys(_)
         | Fact::Step(..) => Level::Trace,
     }
 }

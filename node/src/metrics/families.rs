@@ -10,7 +10,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use super::label::{Direction, Kind, Reason, Role, Route, Stage, Transport, WarningCode};
+use super::label::{
+    Algorithm, Direction, Founding, Kind, Limit, Reason, Role, Route, Stage, Transport, WarningCode,
+};
 
 /// From a loopback chat to a message that waits a day for a mailbox.
 const DELIVERY_BUCKETS: [f64; 14] =
@@ -49,8 +51,19 @@ pub(super) struct ByReason {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct ByRole {
+pub(super) struct ByClass {
+    pub(super) class: Limit,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct BySession {
     pub(super) role: Role,
+    pub(super) prekeys: Founding,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ByAlgorithm {
+    pub(super) algorithm: Algorithm,
 }
 
 /// Bounds are named in the source, so their number is known when it compiles.
@@ -95,8 +108,11 @@ pub(super) struct Families {
     pub(super) inbox_duplicates: Counter,
     pub(super) refused: Family<ByReason, Counter>,
     pub(super) seals_dropped: Counter,
-    pub(super) sessions_founded: Family<ByRole, Counter>,
+    pub(super) ratelimit_rejected: Family<ByClass, Counter>,
     pub(super) kem_exchanges: Counter,
+    pub(super) sessions_founded: Family<BySession, Counter>,
+    pub(super) prekeys_remaining: Family<ByAlgorithm, Gauge>,
+    pub(super) prekeys_exhausted: Counter,
     pub(super) keys_skipped: Counter,
     pub(super) keys_evicted: Counter,
     pub(super) retries: Counter,
@@ -120,6 +136,7 @@ impl Families {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let families = Self::new();
         families.register_messaging(registry);
+        families.register_sessions(registry);
         families.register_node(registry);
         families.start_at_zero();
         families
@@ -135,8 +152,11 @@ impl Families {
             inbox_duplicates: Counter::default(),
             refused: Family::default(),
             seals_dropped: Counter::default(),
+            ratelimit_rejected: Family::default(),
             sessions_founded: Family::default(),
             kem_exchanges: Counter::default(),
+            prekeys_remaining: Family::default(),
+            prekeys_exhausted: Counter::default(),
             keys_skipped: Counter::default(),
             keys_evicted: Counter::default(),
             retries: Counter::default(),
@@ -191,11 +211,6 @@ impl Families {
             self.seals_dropped.clone(),
         );
         registry.register(
-            "sessions_founded",
-            "Encrypted sessions that were founded",
-            self.sessions_founded.clone(),
-        );
-        registry.register(
             "kem_exchanges",
             "Post-quantum exchanges mixed into sessions",
             self.kem_exchanges.clone(),
@@ -215,6 +230,29 @@ impl Families {
             "gaps",
             "Messages shown although others before them were missing",
             self.gaps.clone(),
+        );
+    }
+
+    fn register_sessions(&self, registry: &mut Registry) {
+        registry.register(
+            "ratelimit_rejected",
+            "Frames of peers that were refused because they came too often",
+            self.ratelimit_rejected.clone(),
+        );
+        registry.register(
+            "sessions_founded",
+            "Encrypted sessions that were founded",
+            self.sessions_founded.clone(),
+        );
+        registry.register(
+            "prekeys_remaining",
+            "One-time prekeys that can be handed out",
+            self.prekeys_remaining.clone(),
+        );
+        registry.register(
+            "prekeys_exhausted",
+            "Requests for one-time prekeys that did not get one of each kind",
+            self.prekeys_exhausted.clone(),
         );
     }
 
@@ -290,8 +328,16 @@ impl Families {
         for &reason in Reason::ALL {
             drop(self.refused.get_or_create(&ByReason { reason }));
         }
+        for &class in Limit::ALL {
+            drop(self.ratelimit_rejected.get_or_create(&ByClass { class }));
+        }
         for &role in Role::ALL {
-            drop(self.sessions_founded.get_or_create(&ByRole { role }));
+            for &prekeys in Founding::ALL {
+                drop(self.sessions_founded.get_or_create(&BySession { role, prekeys }));
+            }
+        }
+        for &algorithm in Algorithm::ALL {
+            drop(self.prekeys_remaining.get_or_create(&ByAlgorithm { algorithm }));
         }
         for &code in WarningCode::ALL {
             drop(self.warning.get_or_create(&ByWarning { code }));

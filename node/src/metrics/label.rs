@@ -1,6 +1,7 @@
 //! Labels: enums, so that the number of series is known when it compiles.
 
-use bitchat_protocol::engine::DeliveryState;
+use bitchat_protocol::engine::{DeliveryState, RateClass};
+use bitchat_protocol::prekey::PrekeyUse;
 use prometheus_client::encoding::{EncodeLabelValue, LabelValueEncoder};
 
 /// Declares an enum label: every value, its word, and the way back.
@@ -161,6 +162,63 @@ impl Reason {
     #[must_use]
     pub fn from_label(label: &str) -> Self {
         Self::ALL.iter().copied().find(|reason| reason.as_str() == label).unwrap_or(Self::Other)
+    }
+}
+
+label! {
+    /// A rate limit.
+    Limit {
+        /// Handshakes of one stranger.
+        Stranger => "stranger",
+        /// Handshakes of all strangers.
+        Strangers => "strangers",
+        /// One-time prekeys for one device.
+        Prekeys => "prekeys",
+        /// One-time prekeys for all contacts, or all strangers.
+        AllPrekeys => "all_prekeys",
+    }
+}
+
+impl From<RateClass> for Limit {
+    fn from(class: RateClass) -> Self {
+        match class {
+            RateClass::Stranger => Self::Stranger,
+            RateClass::Strangers => Self::Strangers,
+            RateClass::Prekeys => Self::Prekeys,
+            RateClass::AllPrekeys => Self::AllPrekeys,
+        }
+    }
+}
+
+label! {
+    /// On what a session was founded.
+    Founding {
+        /// A one-time key of both kinds.
+        OneTime => "one_time",
+        /// A one-time key of one kind.
+        Partial => "partial",
+        /// The keys of the record alone.
+        LastResort => "last_resort",
+    }
+}
+
+impl From<PrekeyUse> for Founding {
+    fn from(prekeys: PrekeyUse) -> Self {
+        match prekeys {
+            PrekeyUse::OneTime => Self::OneTime,
+            PrekeyUse::Partial => Self::Partial,
+            PrekeyUse::LastResort => Self::LastResort,
+        }
+    }
+}
+
+label! {
+    /// A kind of one-time prekeys.
+    Algorithm {
+        /// For a fourth DH.
+        X25519 => "x25519",
+        /// In place of the last-resort key.
+        MlKem => "ml_kem",
     }
 }
 

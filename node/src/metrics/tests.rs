@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use bitchat_protocol::engine::DeliveryState;
+use bitchat_protocol::engine::{DeliveryState, RateClass};
 use bitchat_protocol::id::MessageId;
+use bitchat_protocol::prekey::{PrekeyUse, Remaining};
 
 use super::*;
 
@@ -30,9 +31,14 @@ fn facts_move_the_counters_that_are_named_after_them() {
         "bitchat_inbox_duplicates_total 1",
         r#"bitchat_refused_total{reason="decrypt"} 1"#,
         r#"bitchat_refused_total{reason="other"} 1"#,
-        r#"bitchat_sessions_founded_total{role="initiator"} 1"#,
-        r#"bitchat_sessions_founded_total{role="responder"} 0"#,
         "bitchat_kem_exchanges_total 1",
+        r#"bitchat_sessions_founded_total{role="initiator",prekeys="last_resort"} 1"#,
+        r#"bitchat_sessions_founded_total{role="responder",prekeys="one_time"} 0"#,
+        r#"bitchat_prekeys_remaining{algorithm="x25519"} 99"#,
+        r#"bitchat_prekeys_remaining{algorithm="ml_kem"} 98"#,
+        "bitchat_prekeys_exhausted_total 1",
+        r#"bitchat_ratelimit_rejected_total{class="strangers"} 1"#,
+        r#"bitchat_ratelimit_rejected_total{class="stranger"} 0"#,
         "bitchat_keys_skipped_total 3",
         "bitchat_keys_evicted_total 2",
         "bitchat_retries_total 1",
@@ -249,6 +255,9 @@ fn every_label_value_stands_in_the_document() {
         Stage::ALL.iter().map(|value| value.as_str()).collect(),
         Reason::ALL.iter().map(|value| value.as_str()).collect(),
         Role::ALL.iter().map(|value| value.as_str()).collect(),
+        Limit::ALL.iter().map(|value| value.as_str()).collect(),
+        Founding::ALL.iter().map(|value| value.as_str()).collect(),
+        Algorithm::ALL.iter().map(|value| value.as_str()).collect(),
         Route::ALL.iter().map(|value| value.as_str()).collect(),
         WarningCode::ALL.iter().map(|value| value.as_str()).collect(),
     ];
@@ -322,8 +331,11 @@ fn facts() -> Vec<Fact> {
         Fact::Refused("decrypt"),
         Fact::Refused("something new"),
         Fact::SealDropped,
-        Fact::SessionFounded { initiator: true },
+        Fact::RateLimited(RateClass::Strangers),
         Fact::KemMixed,
+        Fact::SessionFounded { initiator: true, prekeys: PrekeyUse::LastResort },
+        Fact::Prekeys(Remaining { x25519: 99, ml_kem: 98 }),
+        Fact::PrekeysExhausted,
         Fact::KeysSkipped(3),
         Fact::KeysEvicted(2),
         Fact::Retried,

@@ -61,7 +61,9 @@ pub(super) fn refusals() -> (mpsc::Sender<Control>, mpsc::Receiver<Control>) {
 
 /// The words of a refusal.
 pub(super) fn refusal(number: u64, code: Code, retry_after: Duration) -> Control {
-    let retry_after_ms = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX);
+    // Rounded up: whoever comes back then must not be too early.
+    let millis = retry_after.as_nanos().div_ceil(1_000_000);
+    let retry_after_ms = u64::try_from(millis).unwrap_or(u64::MAX);
     Control::Refusal { number, code: code as u32, retry_after_ms }
 }
 
@@ -223,5 +225,17 @@ mod tests {
         assert_eq!(StreamNumber::parse(second.name(7)), (second, 7));
         assert_ne!(second.name(7), StreamNumber::FIRST.name(7));
         assert_eq!(StreamNumber(0xFF_FFFF).next(), StreamNumber::FIRST);
+    }
+
+    #[test]
+    fn a_wait_is_told_in_whole_milliseconds_and_never_too_short() {
+        for (nanos, millis) in [(0, 0), (1, 1), (1_000_000, 1), (1_000_001, 2)] {
+            let told = refusal(1, Code::Busy, Duration::from_nanos(nanos));
+
+            assert!(
+                matches!(told, Control::Refusal { retry_after_ms, .. } if retry_after_ms == millis),
+                "{nanos}"
+            );
+        }
     }
 }

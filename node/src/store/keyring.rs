@@ -260,9 +260,14 @@ mod tests {
     #[test]
     fn what_must_be_forgotten_soon_is_in_the_hour_chain() {
         let hour = Class::Chain(Chain::Hour);
-        for table in
-            [Table::Meta, Table::Session, Table::SkippedKey, Table::Outbox, Table::Invitation]
-        {
+        for table in [
+            Table::Meta,
+            Table::Session,
+            Table::SkippedKey,
+            Table::Outbox,
+            Table::Invitation,
+            Table::OneTimePrekey,
+        ] {
             assert_eq!(Class::of(table as u8), hour, "{table:?}");
         }
         assert_eq!(Class::of(CONVERSATION_KEYS), hour);

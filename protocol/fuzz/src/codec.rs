@@ -3,9 +3,9 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bitchat_proto::wire;
-use bitchat_protocol::crypto::digest;
+use bitchat_protocol::crypto::{Label, digest};
 use bitchat_protocol::envelope::{Content, Frame};
-use bitchat_protocol::id::{AccountId, MessageId};
+use bitchat_protocol::id::{AccountId, DeviceId, MessageId};
 use bitchat_protocol::identity::Certificate;
 use bitchat_protocol::invitation::{ContactRecord, Invitation};
 use bitchat_protocol::session::unpad;
@@ -55,6 +55,52 @@ fn check_record(bytes: &[u8]) {
     assert!(record.check_time(record.expires()).is_err());
     assert!(record.signed_prekey().0 != 0 && record.kem_prekey().0 != 0);
     assert_eq!(ContactRecord::parse(bytes).ok(), Some(record));
+}
+
+/// The bytes as an answer with one-time prekeys, and as one whose keys its device has signed.
+pub fn one_time_prekeys(bytes: &[u8]) {
+    let Ok(fields) = wire::PrekeyResponse::decode(bytes) else {
+        return;
+    };
+    let forger = Forger::new();
+    let sign = |prekey, algorithm| sign_prekey(&forger, prekey, algorithm);
+    let signed = wire::PrekeyResponse {
+        x25519: fields.x25519.clone().map(|prekey| sign(prekey, 1)),
+        ml_kem: fields.ml_kem.clone().map(|prekey| sign(prekey, 2)),
+    };
+    let device = DeviceId(forger.device.public());
+    for response in [fields, signed] {
+        let link = wire::Link { frame: Some(wire::link::Frame::PrekeyResponse(response)) };
+        let Ok(Frame::PrekeyResponse(offer)) = Frame::decode(&link.encode_to_vec()) else {
+            continue;
+        };
+        let Ok(keys) = offer.verify(&device, NOW) else {
+            continue;
+        };
+        assert_eq!(keys.x25519.is_some(), offer.x25519.is_some());
+        assert_eq!(keys.ml_kem.is_some(), offer.ml_kem.is_some());
+        assert!(keys.x25519.is_none_or(|(id, _)| id != 0));
+        if let Some(expires) = offer.expires() {
+            assert!(offer.verify(&device, expires).is_err(), "an expired key is taken");
+            let other = DeviceId(forger.account.public());
+            assert!(offer.verify(&other, NOW).is_err(), "a key of another device is taken");
+        }
+    }
+}
+
+/// Signs a one-time prekey, whatever it holds.
+fn sign_prekey(
+    forger: &Forger,
+    mut prekey: wire::OneTimePrekey,
+    algorithm: u32,
+) -> wire::OneTimePrekey {
+    let mut bytes = forger.device.public().to_vec();
+    bytes.extend(algorithm.to_be_bytes());
+    bytes.extend(prekey.id.to_be_bytes());
+    bytes.extend(prekey.expires_ms.to_be_bytes());
+    bytes.extend(&prekey.key);
+    prekey.signature = forger.device.sign(Label::OneTimePrekey, &bytes).to_vec();
+    prekey
 }
 
 /// The bytes as a certificate, and as one that its account has signed.

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use bitchat_protocol::crypto::{DhSecret, Secret};
+use bitchat_protocol::crypto::{DhSecret, KemSecret, Secret};
 use bitchat_protocol::handshake::{Initiated, initiate};
 use bitchat_protocol::identity::{self, Account, Identity, Phrase};
 use bitchat_protocol::invitation::ContactRecord;
-use bitchat_protocol::prekey::Prekeys;
+use bitchat_protocol::prekey::{OneTimeKeys, OneTimeSecrets, Prekeys};
 use bitchat_protocol::ratchet::{
     InitialKeys, Opened, Ratchet, SkippedAt, SkippedChange, SkippedKeys,
 };
@@ -115,9 +115,18 @@ impl Device {
         Self { identity, prekeys, record: record.expect("issued") }
     }
 
-    pub(super) fn initiate(&self, peer: &Self) -> Initiated {
+    pub(super) fn initiate(&self, peer: &Self, keys: &OneTimeKeys) -> Initiated {
         let record = ContactRecord::verify(&peer.record, NOW).expect("valid");
-        initiate(&self.identity, &record, &mut rng(3)).expect("a good record")
+        initiate(&self.identity, &record, keys, &mut rng(3)).expect("a good record")
+    }
+}
+
+/// One-time keys of a device.
+pub(super) fn one_time(seed: u64) -> OneTimeSecrets {
+    let mut rng = rng(seed + 300);
+    OneTimeSecrets {
+        x25519: Some((5, DhSecret::random(&mut rng))),
+        ml_kem: Some((6, KemSecret::random(&mut rng))),
     }
 }
 

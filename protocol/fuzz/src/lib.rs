@@ -22,7 +22,9 @@ mod rest;
 mod sealed;
 mod seeds;
 
-pub use codec::{certificate, contact_record, content, frame, ids, invitation_link};
+pub use codec::{
+    certificate, contact_record, content, frame, ids, invitation_link, one_time_prekeys,
+};
 pub use network::hostile_network;
 pub use opening::{handshake_accept, ratchet_open};
 pub use rest::{ratchet_record, rows, session_record};
@@ -33,7 +35,7 @@ pub use seeds::seeds;
 pub type Body = fn(&[u8]);
 
 /// Every target: the name is that of its file and of its folder of the corpus.
-pub const TARGETS: [(&str, Body); 13] = [
+pub const TARGETS: [(&str, Body); 14] = [
     ("certificate", certificate),
     ("contact_record", contact_record),
     ("content", content),
@@ -42,6 +44,7 @@ pub const TARGETS: [(&str, Body); 13] = [
     ("hostile_network", hostile_network),
     ("ids", ids),
     ("invitation_link", invitation_link),
+    ("one_time_prekeys", one_time_prekeys),
     ("ratchet_open", ratchet_open),
     ("ratchet_record", ratchet_record),
     ("rows", rows),

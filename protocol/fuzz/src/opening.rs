@@ -5,11 +5,12 @@ use std::sync::LazyLock;
 use bitchat_proto::{rest, wire};
 use bitchat_protocol::crypto::{Secret, seal_header};
 use bitchat_protocol::handshake::accept;
+use bitchat_protocol::prekey::OneTimeSecrets;
 use bitchat_protocol::ratchet::{EXTENSION_BYTES, Ratchet, SEALED_HEADER_BYTES, Sealed};
 use prost::Message;
 
 use super::forge::NOW;
-use super::keys::{AD, Device, Rows, certificate_of, live, rng};
+use super::keys::{AD, Device, Rows, certificate_of, live, one_time, rng};
 
 /// What the fuzzer writes first.
 const HEADER: usize = SEALED_HEADER_BYTES;
@@ -65,6 +66,9 @@ fn refuse(sealed: &Sealed) {
 
 static DEVICE: LazyLock<Device> = LazyLock::new(|| Device::new(2));
 
+/// Handed out: the ids are 5 and 6.
+static ONE_TIME: LazyLock<OneTimeSecrets> = LazyLock::new(|| one_time(2));
+
 static STRANGER: LazyLock<Vec<u8>> = LazyLock::new(|| certificate_of(1));
 
 /// The bytes as an `Initial`, as they are and with suite and certificate that hold.
@@ -74,10 +78,11 @@ pub fn handshake_accept(bytes: &[u8]) {
     };
     let certificate = STRANGER.clone();
     for initial in [wire::Initial { certificate, suite: 1, ..initial.clone() }, initial] {
-        let Ok(accepted) = accept(&DEVICE.identity, &DEVICE.prekeys, &initial) else {
+        let Ok(accepted) = accept(&DEVICE.identity, &DEVICE.prekeys, &ONE_TIME, &initial) else {
             continue;
         };
-        let again = accept(&DEVICE.identity, &DEVICE.prekeys, &initial).expect("accepted before");
+        let again = accept(&DEVICE.identity, &DEVICE.prekeys, &ONE_TIME, &initial)
+            .expect("accepted before");
         assert_eq!((again.session, again.replay), (accepted.session, accepted.replay));
         assert_ne!(accepted.peer.account(), DEVICE.identity.account());
         let mut ratchet = Ratchet::responder(accepted.keys, accepted.our_prekey);

@@ -3,11 +3,13 @@
 use bitchat_proto::rest;
 use bitchat_protocol::contact::Contact;
 use bitchat_protocol::id::MessageId;
+use bitchat_protocol::identity::Device;
 use bitchat_protocol::invitation::Issued;
 use bitchat_protocol::outbox::OutboxRow;
-use bitchat_protocol::prekey::Prekeys;
+use bitchat_protocol::prekey::{HandTo, Pool, Prekeys, SignedPrekey};
 use bitchat_protocol::ratchet::{Ratchet, Sealed};
 use bitchat_protocol::session::Session;
+use bitchat_protocol::store::{Key, MemoryStore, Overlay, Table};
 use prost::Message;
 
 use super::forge::NOW;
@@ -75,7 +77,37 @@ pub fn rows(bytes: &[u8]) {
         Prekeys::decode(&prekeys.encode()).expect("own row");
         let _ = prekeys.next_sequence(NOW);
     }
+    one_time_row(bytes);
     if let Ok((_, issued)) = Issued::decode(bytes) {
         let _ = issued.admits(NOW);
     }
+}
+
+/// The bytes as the row of a one-time prekey: what loads can be handed out, used and forgotten.
+fn one_time_row(bytes: &[u8]) {
+    let Ok(row) = rest::OneTimePrekey::decode(bytes) else {
+        return;
+    };
+    let mut overlay = Overlay::new(MemoryStore::default());
+    let algorithm = u8::try_from(row.algorithm).unwrap_or(u8::MAX);
+    overlay.put(Key::numbered(Table::OneTimePrekey, &[algorithm], row.id.into()), bytes.to_vec());
+    let last = rest::Counter { value: u32::MAX.into() }.encode_to_vec();
+    overlay.put(Key::of(Table::Meta, b"one-time prekeys"), last);
+    let mut disk = MemoryStore::default();
+    let _ = disk.commit(&overlay.seal().expect("rows"));
+    let Ok(mut pool) = Pool::load(&disk) else {
+        return;
+    };
+    let mut store = Overlay::new(disk);
+    let device = Device::random(&mut rng(1));
+    let offer = pool.hand_out(&mut store, &device, HandTo::Contact, NOW).expect("a row that loads");
+    offer.verify(&device.id(), NOW).expect("its own keys");
+    let (x25519, ml_kem) = (offer.x25519, offer.ml_kem);
+    let id = |prekey: Option<SignedPrekey>| prekey.map_or(0, |prekey| prekey.id);
+    let (x25519, ml_kem) = (id(x25519), id(ml_kem));
+    pool.secrets(&store, x25519, ml_kem).expect("handed out");
+    pool.spend(&mut store, x25519, ml_kem);
+    assert!((x25519, ml_kem) == (0, 0) || pool.secrets(&store, x25519, ml_kem).is_err());
+    pool.expire(&mut store, NOW);
+    assert!(!pool.refill(&mut store, &mut rng(1)), "the ids are used up");
 }

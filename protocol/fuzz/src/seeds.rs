@@ -1,10 +1,12 @@
 //! The valid encodings that the corpora start from.
 
+use bitchat_proto::{rest, wire};
 use bitchat_protocol::contact::Contact;
 use bitchat_protocol::envelope::{Body, Content, Envelope, Frame, Introduction};
 use bitchat_protocol::id::{InvitationToken, MessageId, SessionId};
 use bitchat_protocol::invitation::{Invitation, Target};
 use bitchat_protocol::outbox::OutboxRow;
+use bitchat_protocol::prekey::{Algorithm, Offer, OneTimeKeys, SignedPrekey};
 use bitchat_protocol::ratchet::Sealed;
 use bitchat_protocol::sealed::file::{MAGIC, Writer};
 use bitchat_protocol::sealed::seal;
@@ -13,7 +15,7 @@ use bitchat_protocol::time::UnixMillis;
 use prost::Message;
 
 use super::forge::{Forger, NOW};
-use super::keys::{Device, certificate_of, live, pair, rng};
+use super::keys::{Device, certificate_of, live, one_time, pair, rng};
 
 /// Target, name of the file, bytes.
 pub type Seed = (&'static str, &'static str, Vec<u8>);
@@ -26,7 +28,9 @@ const MESSAGE: MessageId = MessageId([6; 16]);
 pub fn seeds() -> Vec<Seed> {
     let (alice, bob) = (Device::new(1), Device::new(2));
     let account = alice.identity.account();
-    let initiated = alice.initiate(&bob);
+    let initiated = alice.initiate(&bob, &OneTimeKeys::default());
+    let (offer, keys) = offered(&bob);
+    let once = alice.initiate(&bob, &keys).initial;
     let initial = initiated.initial.clone();
     let peer = Peer { account, device: alice.identity.device().id() };
     let session = Session::initiated(initiated, peer, NOW, &mut rng(4)).expect("a session");
@@ -35,6 +39,9 @@ pub fn seeds() -> Vec<Seed> {
         ("contact_record", "signed", alice.record.clone()),
         ("contact_record", "fields", Forger::new().record().encode_to_vec()),
         ("handshake_accept", "valid", initial.encode_to_vec()),
+        ("handshake_accept", "one-time", once.encode_to_vec()),
+        ("one_time_prekeys", "both", response(offer.clone())),
+        ("rows", "one-time", one_time_row()),
         ("ids", "account", account.to_string().into_bytes()),
         ("ids", "message", MESSAGE.to_string().into_bytes()),
         ("ids", "bytes", vec![7; 32]),
@@ -55,6 +62,8 @@ pub fn seeds() -> Vec<Seed> {
         ("request", Frame::RecordRequest(TOKEN)),
         ("response", Frame::RecordResponse(Some(vec![1, 2, 3]))),
         ("empty", Frame::RecordResponse(None)),
+        ("prekey-request", Frame::PrekeyRequest(Some(TOKEN))),
+        ("prekey-response", Frame::PrekeyResponse(offer)),
     ];
     seeds.extend(frames.map(|(name, frame)| ("frame", name, frame.encode())));
     seeds.extend(contents(&alice));
@@ -79,6 +88,34 @@ fn seals(alice: &Device, bob: &Device, envelope: &Envelope) -> [Seed; 4] {
         ("sealed", "letter", letter),
         ("sealed", "seal", seal.expect("short")),
     ]
+}
+
+/// What a device hands out, and what its reader takes of it.
+fn offered(device: &Device) -> (Offer, OneTimeKeys) {
+    let secrets = one_time(2);
+    let (device, expires) = (device.identity.device(), UnixMillis(NOW.0 + 1));
+    let issue =
+        |algorithm, id, key: &[u8]| SignedPrekey::issue(device, algorithm, id, key, expires);
+    let x25519 = secrets.x25519.expect("there");
+    let ml_kem = secrets.ml_kem.expect("there");
+    let offer = Offer {
+        x25519: Some(issue(Algorithm::X25519, x25519.0, x25519.1.public().as_bytes())),
+        ml_kem: Some(issue(Algorithm::MlKem1024, ml_kem.0, ml_kem.1.public().as_bytes())),
+    };
+    let keys = offer.verify(&device.id(), NOW).expect("its own keys");
+    (offer, keys)
+}
+
+fn response(offer: Offer) -> Vec<u8> {
+    let link = wire::Link::decode(Frame::PrekeyResponse(offer).encode().as_slice());
+    match link.expect("own encoding").frame {
+        Some(wire::link::Frame::PrekeyResponse(response)) => response.encode_to_vec(),
+        _ => panic!("an answer"),
+    }
+}
+
+fn one_time_row() -> Vec<u8> {
+    rest::OneTimePrekey { algorithm: 2, id: 7, secret: vec![9; 64], until_ms: 0 }.encode_to_vec()
 }
 
 fn contents(alice: &Device) -> [Seed; 4] {

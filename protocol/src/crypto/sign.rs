@@ -17,6 +17,8 @@ pub enum Label {
     DeviceCertificate,
     /// A device publishes how to reach it.
     ContactRecord,
+    /// A device offers a one-time prekey.
+    OneTimePrekey,
 }
 
 impl Label {
@@ -25,6 +27,7 @@ impl Label {
         match self {
             Self::DeviceCertificate => b"bitchat/1 device certificate\0",
             Self::ContactRecord => b"bitchat/1 contact record\0",
+            Self::OneTimePrekey => b"bitchat/1 one-time prekey\0",
         }
     }
 }

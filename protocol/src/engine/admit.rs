@@ -6,6 +6,7 @@
 use bitchat_proto::wire;
 use rand_core::CryptoRng;
 
+use super::frame::RETRY_AFTER;
 use super::{Engine, Event, Fact, Output};
 use crate::contact::{self, CONTACTS_MAX, Contact};
 use crate::envelope::{Content, Envelope, Introduction};
@@ -25,15 +26,15 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         envelope: &Envelope,
         initial: &wire::Initial,
     ) -> Result<(AccountId, Vec<u8>), Error> {
-        if self.book.of_device(&peer).is_none() {
-            self.strangers.admit(self.now.mono)?;
-        }
-        let accepted = handshake::accept(&self.identity, &self.prekeys, initial)?;
+        self.admit_handshake(peer)?;
+        let ids = (initial.one_time_prekey, initial.one_time_kem_prekey);
+        let one_time = self.pool.secrets(&self.store, ids.0, ids.1)?;
+        let accepted = handshake::accept(&self.identity, &self.prekeys, &one_time, initial)?;
         let certificate = accepted.peer.clone();
         if certificate.device() != peer || accepted.session != envelope.session {
             return Err(Error::NotAuthentic("initial message of another device"));
         }
-        let replay = accepted.replay;
+        let (replay, prekeys) = (accepted.replay, accepted.prekeys);
         if handshake::is_replay(&self.store, &replay)? {
             return Err(Error::Spent);
         }
@@ -57,9 +58,10 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         let account = certificate.account();
         self.sessions.found(session, &mut self.store)?;
         self.encrypt_again(account, envelope.session);
+        self.spend_prekeys(ids);
         // Last: were the session not kept, its initial message could never found it again.
         handshake::remember_replay(&mut self.store, &replay, self.now.wall);
-        self.fact(Fact::SessionFounded { initiator: false });
+        self.fact(Fact::SessionFounded { initiator: false, prekeys });
         Ok((account, plaintext))
     }
 
@@ -80,7 +82,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 return Err(Error::Stranger);
             }
             if self.book.len() >= CONTACTS_MAX {
-                return Err(Error::Busy("contacts"));
+                return Err(Error::Busy { what: "contacts", retry_after: RETRY_AFTER });
             }
         }
         Ok(record)

@@ -6,6 +6,7 @@ use super::export::{Export, ExportView};
 use super::import::ImportView;
 use crate::id::{AccountId, DeviceId, MessageId};
 use crate::outbox::DeliveryState;
+use crate::prekey::PrekeyUse;
 use crate::time::UnixMillis;
 
 /// A contact as a person types it: petname, account id, or the start of an account id
@@ -179,6 +180,8 @@ pub struct ContactView {
     pub addresses: Vec<String>,
     /// Whether a link stands.
     pub connected: bool,
+    /// On which prekeys the session to send on was founded; `None` without a session.
+    pub prekeys: Option<PrekeyUse>,
     /// Whether the contact was known before (`AddContact` only).
     pub known: bool,
 }

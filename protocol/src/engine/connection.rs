@@ -46,8 +46,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         let stood = self.links.remove(&peer);
         self.dialling.remove(&peer);
         self.told.remove(&peer);
+        let unlinked = self.prekeys_unlinked(peer);
         let Some(account) = self.book.of_device(&peer).map(|contact| contact.account) else {
-            return Ok(());
+            return unlinked;
         };
         self.timers.cancel(Reason::Retry(account));
         self.timers.cancel(Reason::Receipt(account));
@@ -56,7 +57,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             queue.failures = if stood { 1 } else { queue.failures.saturating_add(1) };
             self.want_link(account);
         }
-        Ok(())
+        unlinked
     }
 
     /// A contact for whom something waits is near: no reason to wait out the back-off.
@@ -140,7 +141,10 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 )?;
             }
             Code::Busy | Code::Internal => {
-                let pause = retry_after.clamp(BUSY_PAUSE, BUSY_PAUSE_MAX);
+                let pause = match retry_after {
+                    Duration::ZERO => BUSY_PAUSE,
+                    told => told.clamp(FULL_PAUSE, BUSY_PAUSE_MAX),
+                };
                 queue.pause(self.now.mono + pause);
                 queue.repeat(sequence);
                 self.timers.set_if_none(Reason::Retry(account), self.now.mono + pause);

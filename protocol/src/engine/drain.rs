@@ -13,6 +13,7 @@ use crate::handshake;
 use crate::id::{AccountId, DeviceId, MessageId, SessionId};
 use crate::invitation::ContactRecord;
 use crate::outbox::{self, OutboxRow, Place};
+use crate::prekey::OneTimeKeys;
 use crate::resilience::Backoff;
 use crate::session::{Peer, Session};
 use crate::store::{Store, StoreError};
@@ -53,6 +54,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         let device = contact.device;
         if !self.links.contains(&device) {
             self.want_link(account);
+            return Ok(());
+        }
+        if self.awaits_prekeys(account, device)? {
             return Ok(());
         }
         while let Some((sequence, _)) =
@@ -147,11 +151,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
 
     /// Starts a session with a contact that may have forgotten us: only a new one shows it our token.
     /// The old ones stay for what it has under way on them, unless nothing new can be started yet.
-    pub(super) fn renew_session(
-        &mut self,
-        account: AccountId,
-        device: DeviceId,
-    ) -> Result<(), Error> {
+    pub(super) fn renew_now(&mut self, account: AccountId, device: DeviceId) -> Result<(), Error> {
         match self.start_session(account, device) {
             Ok(session) => self.encrypt_again(account, session),
             Err(Error::Stale(_)) => self.sessions.forget(device, &mut self.store)?,
@@ -164,12 +164,21 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         let contact = self.book.get(&account).ok_or(Error::Stranger)?;
         let record = contact.record.as_deref().ok_or(Error::Stale("contact record"))?;
         let record = ContactRecord::verify(record, self.now.wall)?;
-        let initiated = handshake::initiate(&self.identity, &record, &mut self.rng)?;
+        let one_time = self.take_prekeys(device);
+        let initiate = |keys, rng: &mut R| handshake::initiate(&self.identity, &record, keys, rng);
+        let initiated = match initiate(&one_time, &mut self.rng) {
+            // Keys that the contact signed and that are none all the same: they must not silence us.
+            Err(Error::NotAuthentic(_)) if one_time != OneTimeKeys::default() => {
+                initiate(&OneTimeKeys::default(), &mut self.rng)?
+            }
+            done => done?,
+        };
+        let prekeys = initiated.prekeys;
         let session =
             Session::initiated(initiated, Peer { account, device }, self.now.wall, &mut self.rng)?;
         let id = session.id();
         self.sessions.found(session, &mut self.store)?;
-        self.fact(Fact::SessionFounded { initiator: true });
+        self.fact(Fact::SessionFounded { initiator: true, prekeys });
         Ok(id)
     }
 

@@ -41,9 +41,15 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             self.finish(message, DeliveryState::Undeliverable, "the contact was removed")?;
         }
         self.sessions.forget(contact.device, &mut self.store)?;
-        for reason in [Reason::Retry(account), Reason::Receipt(account), Reason::Held(account)] {
+        for reason in [
+            Reason::Retry(account),
+            Reason::Receipt(account),
+            Reason::Held(account),
+            Reason::Prekeys(account),
+        ] {
             self.timers.cancel(reason);
         }
+        self.asked.remove(&contact.device);
         self.told.remove(&contact.device);
         self.receipts.remove(&account);
         inbox::forget_owed(&mut self.store, account)?;

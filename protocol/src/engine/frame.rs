@@ -11,8 +11,8 @@ use crate::store::Store;
 
 use std::time::Duration;
 
-/// When a refused sender may try again, if time can help at all.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// When a refused sender may try again, if time helps and nobody knows how much.
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// What became of an envelope that was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,13 +31,16 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             Frame::Envelope(envelope) => self.envelope(peer, &envelope).map(drop),
             Frame::RecordRequest(token) => self.record_requested(peer, token),
             Frame::RecordResponse(record) => self.record_received(peer, record),
+            Frame::PrekeyRequest(token) => self.prekeys_requested(peer, token),
+            Frame::PrekeyResponse(offer) => self.prekeys_received(peer, &offer),
         });
         if let Err(error) = done {
             self.fact(Fact::Refused(error.label()));
             let code = error.code();
-            let retry_after = match code {
-                Code::Busy | Code::Internal => RETRY_AFTER,
-                Code::Rejected | Code::Stranger => Duration::ZERO,
+            let retry_after = match (&error, code) {
+                (Error::Busy { retry_after, .. }, _) => *retry_after,
+                (_, Code::Busy | Code::Internal) => RETRY_AFTER,
+                (_, Code::Rejected | Code::Stranger) => Duration::ZERO,
             };
             self.at_once(Output::Refuse { peer, number, code, retry_after });
         }

@@ -61,9 +61,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         peer: DeviceId,
         token: InvitationToken,
     ) -> Result<(), Error> {
-        if self.book.of_device(&peer).is_none() {
-            self.strangers.admit(self.now.mono)?;
-        }
+        self.admit_handshake(peer)?;
         let record = self.is_invited(token).then(|| self.record.clone());
         let frame = Frame::RecordResponse(record).encode();
         let token = self.take_token();

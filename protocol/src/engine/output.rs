@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use super::command::{CommandError, DeliveryView, MessageView, Reply};
 use super::input::CommandId;
+use super::limits::RateClass;
 use crate::error::Code;
 use crate::id::{AccountId, DeviceId, MessageId, SendToken};
 use crate::outbox::DeliveryState;
+use crate::prekey::{PrekeyUse, Remaining};
 use crate::store::Batch;
 
 /// One thing to do.
@@ -85,11 +87,19 @@ pub enum Fact {
     Refused(&'static str),
     /// A seal did not open and was dropped without an answer.
     SealDropped,
+    /// A peer asked more often than a limit allows; the frame is refused as well.
+    RateLimited(RateClass),
     /// A session was founded, as initiator or not.
     SessionFounded {
         /// Whether we started it.
         initiator: bool,
+        /// On which prekeys.
+        prekeys: PrekeyUse,
     },
+    /// How many one-time prekeys of ours can be handed out.
+    Prekeys(Remaining),
+    /// Somebody asked for one-time prekeys and did not get one of each kind.
+    PrekeysExhausted,
     /// Message keys were kept for messages that did not come yet.
     KeysSkipped(u32),
     /// A post-quantum exchange was mixed into a session.

@@ -7,7 +7,7 @@ use rand_core::CryptoRng;
 
 use super::Engine;
 use super::commit::Commit;
-use super::strangers::Strangers;
+use super::limits::Limits;
 use super::timeout::Purge;
 use super::timer::{Reason, Timers};
 use crate::contact::{Book, CONTACTS_MAX, Contact};
@@ -17,7 +17,7 @@ use crate::identity::Identity;
 use crate::inbox::{Conversations, Held};
 use crate::invitation::{ContactRecord, Issued};
 use crate::outbox::Outbox;
-use crate::prekey::Prekeys;
+use crate::prekey::{Pool, Prekeys};
 use crate::session::Sessions;
 use crate::store::{Key, Overlay, Store, StoreError, Table};
 use crate::time::Now;
@@ -47,6 +47,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             Some(value) => read_prekeys(&value)?,
             None => Prekeys::generate(&mut rng, now.wall),
         };
+        let pool = Pool::load(&store)?;
         let record = store.get(&record_key())?.unwrap_or_default();
         let book = read_book(&store)?;
         let next_cursor = store
@@ -58,6 +59,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             identity: setup.identity,
             nickname: setup.nickname,
             prekeys,
+            pool,
+            pool_dirty: true,
+            asked: BTreeMap::new(),
             held: Held::load(&store)?,
             outbox: Outbox::load(&store)?,
             invitations: read_invitations(&store)?,
@@ -67,7 +71,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             book,
             sessions: Sessions::default(),
             conversations: Conversations::default(),
-            strangers: Strangers::new(now.mono),
+            limits: Limits::new(),
             links: BTreeSet::new(),
             dialling: BTreeSet::new(),
             addresses: Vec::new(),
@@ -110,6 +114,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             self.timers.set(Reason::Greet, now);
         }
         self.timers.set(Reason::Maintenance, now + Duration::from_secs(60));
+        if self.pool.is_low() {
+            self.refill_prekeys();
+        }
         self.report_outbox();
         Ok(())
     }

@@ -47,10 +47,15 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             let done = match reason {
                 Reason::Retry(account) => self.retry(account),
                 Reason::Receipt(account) => self.receipt_overdue(account),
+                Reason::Prekeys(account) => self.prekeys_overdue(account),
                 Reason::Held(account) => self.release_held(account),
                 Reason::Expiry => self.expire(),
                 Reason::Greet => {
                     self.greet_some();
+                    Ok(())
+                }
+                Reason::Refill => {
+                    self.refill_prekeys();
                     Ok(())
                 }
                 // Any input but an acceptance seals.
@@ -118,7 +123,10 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             self.issue_record()?;
             self.tell_record()?;
         }
-        let done = self.purge()?;
+        let done = !self.expire_prekeys() & self.purge()?;
+        if self.pool.is_low() {
+            self.refill_prekeys();
+        }
         let pause = if done { MAINTENANCE } else { PURGE_PAUSE };
         self.timers.set(Reason::Maintenance, self.now.mono + pause);
         Ok(())

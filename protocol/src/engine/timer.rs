@@ -12,12 +12,16 @@ pub(super) enum Reason {
     Retry(AccountId),
     /// A receipt is overdue.
     Receipt(AccountId),
+    /// One-time prekeys that we asked a contact for are overdue.
+    Prekeys(AccountId),
     /// A held message has waited long enough.
     Held(AccountId),
     /// The first row of the outbox expires.
     Expiry,
     /// What waits for company goes to the disk alone.
     Seal,
+    /// Make more one-time prekeys.
+    Refill,
     /// Dial some contacts after a start.
     Greet,
     /// Prekeys, record, old ids.
@@ -29,9 +33,11 @@ impl Reason {
         match self {
             Self::Retry(_) => "retry",
             Self::Receipt(_) => "receipt",
+            Self::Prekeys(_) => "prekeys",
             Self::Held(_) => "held",
             Self::Expiry => "expiry",
             Self::Seal => "seal",
+            Self::Refill => "refill",
             Self::Greet => "greet",
             Self::Maintenance => "maintenance",
         }

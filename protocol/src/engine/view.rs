@@ -48,6 +48,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             safety_number: safety_number(&self.identity.account(), &contact.account),
             addresses: contact.addresses.clone(),
             connected: self.links.contains(&contact.device),
+            // A session that cannot be read is shown as none; whoever sends on it is told.
+            prekeys: self.sessions.prekeys(contact.device, &self.store).unwrap_or_default(),
             known,
         }
     }

@@ -94,6 +94,8 @@ mod tests {
             kem_prekey: 1,
             kem_ciphertext,
             record_sequence: 9,
+            one_time_prekey: 8,
+            one_time_kem_prekey: 0,
         }
     }
 

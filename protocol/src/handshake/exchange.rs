@@ -26,9 +26,17 @@ pub(super) struct Exchange<'a> {
     pub(super) responder: &'a Certificate,
     pub(super) ephemeral: DhPublic,
     pub(super) signed_prekey: (u32, DhPublic),
-    pub(super) kem_prekey: (u32, &'a KemPublic),
+    pub(super) one_time_prekey: Option<(u32, DhPublic)>,
+    pub(super) kem: KemPrekey<'a>,
     pub(super) ciphertext: &'a KemCiphertext,
     pub(super) record_sequence: u64,
+}
+
+/// Id and key of the KEM prekey; the ids of both kinds are never looked up in each other's place.
+#[derive(Clone, Copy)]
+pub(super) enum KemPrekey<'a> {
+    LastResort(u32, &'a KemPublic),
+    OneTime(u32, &'a KemPublic),
 }
 
 /// The secret part of a handshake.
@@ -36,6 +44,7 @@ pub(super) struct Agreement {
     pub(super) identity_prekey: Secret<32>,
     pub(super) ephemeral_identity: Secret<32>,
     pub(super) ephemeral_prekey: Secret<32>,
+    pub(super) ephemeral_one_time: Option<Secret<32>>,
     pub(super) shared: Secret<32>,
 }
 
@@ -55,10 +64,17 @@ impl Exchange<'_> {
         transcript.add("ephemeral", &curve_key(&self.ephemeral));
         transcript.add("signed prekey id", &self.signed_prekey.0.to_be_bytes());
         transcript.add("signed prekey", &curve_key(&self.signed_prekey.1));
-        transcript.add("one-time prekey", NONE);
-        transcript.add("kem prekey id", &self.kem_prekey.0.to_be_bytes());
-        transcript.add("kem prekey", &kem_bytes(self.kem_prekey.1.as_bytes()));
-        transcript.add("one-time kem prekey", NONE);
+        let numbered = |id: u32, key: Vec<u8>| [id.to_be_bytes().to_vec(), key].concat();
+        let one_time = self.one_time_prekey.map(|(id, key)| numbered(id, curve_key(&key)));
+        transcript.add("one-time prekey", &one_time.unwrap_or_else(|| NONE.to_vec()));
+        let key = kem_bytes(self.kem.key().as_bytes());
+        let (last_resort, one_time) = match self.kem {
+            KemPrekey::LastResort(..) => (key, NONE.to_vec()),
+            KemPrekey::OneTime(id, _) => (NONE.to_vec(), numbered(id, key)),
+        };
+        transcript.add("kem prekey id", &self.kem.last_resort_id().to_be_bytes());
+        transcript.add("kem prekey", &last_resort);
+        transcript.add("one-time kem prekey", &one_time);
         transcript.add("kem ciphertext", &kem_bytes(self.ciphertext.as_bytes()));
         transcript.add("record sequence", &self.record_sequence.to_be_bytes());
         transcript.finish()
@@ -77,18 +93,44 @@ impl Exchange<'_> {
     }
 }
 
+impl<'a> KemPrekey<'a> {
+    pub(super) const fn key(self) -> &'a KemPublic {
+        let (Self::LastResort(_, key) | Self::OneTime(_, key)) = self;
+        key
+    }
+
+    /// Of the last-resort key, 0 without it.
+    pub(super) const fn last_resort_id(self) -> u32 {
+        match self {
+            Self::LastResort(id, _) => id,
+            Self::OneTime(..) => 0,
+        }
+    }
+
+    /// Of the one-time key, 0 without it.
+    pub(super) const fn one_time_id(self) -> u32 {
+        match self {
+            Self::LastResort(..) => 0,
+            Self::OneTime(id, _) => id,
+        }
+    }
+}
+
 impl Agreement {
     pub(super) fn derive(&self, transcript: &[u8; 32]) -> Result<InitialKeys, Error> {
         const BUG: Error = Error::Bug("handshake keys");
-        let mut material = Zeroizing::new([0xFF; 160]);
-        let parts =
-            [&self.identity_prekey, &self.ephemeral_identity, &self.ephemeral_prekey, &self.shared];
+        let mut material = Zeroizing::new([0xFF; 192]);
+        let parts = [&self.identity_prekey, &self.ephemeral_identity, &self.ephemeral_prekey];
+        let parts = parts.into_iter().chain(&self.ephemeral_one_time).chain([&self.shared]);
         // The first 32 bytes stay 0xFF (PQXDH, section 2.2).
+        let mut length = 32;
         for (slot, part) in material.chunks_exact_mut(32).skip(1).zip(parts) {
             slot.copy_from_slice(part.expose());
+            length += 32;
         }
+        let material = material.get(..length).ok_or(BUG)?;
         let info = [SUITE_LABEL, transcript].concat();
-        let keys: Secret<96> = expand(&[0; 32], material.as_slice(), &info);
+        let keys: Secret<96> = expand(&[0; 32], material, &info);
         let mut keys = keys.expose().chunks_exact(32).map(Secret::from_slice);
         let mut next = || keys.next().flatten().ok_or(BUG);
         Ok(InitialKeys { root: next()?, header_initiator: next()?, header_responder: next()? })
@@ -126,7 +168,8 @@ mod tests {
     fn every_public_value_changes_the_keys() {
         let mut rng = ChaCha20Rng::seed_from_u64(1);
         let [alice, bob, other] = [(); 3].map(|()| certificate(&mut rng));
-        let [ephemeral, prekey, point] = [(); 3].map(|()| DhSecret::random(&mut rng).public());
+        let [ephemeral, prekey, once, point] =
+            [(); 4].map(|()| DhSecret::random(&mut rng).public());
         let [kem, other_kem] = [(); 2].map(|()| KemSecret::random(&mut rng));
         let [ciphertext, other_ciphertext] = [(); 2].map(|()| kem.public().encapsulate(&mut rng).0);
         let base = || Exchange {
@@ -134,7 +177,8 @@ mod tests {
             responder: &bob,
             ephemeral,
             signed_prekey: (1, prekey),
-            kem_prekey: (1, kem.public()),
+            one_time_prekey: Some((1, once)),
+            kem: KemPrekey::LastResort(1, kem.public()),
             ciphertext: &ciphertext,
             record_sequence: 1,
         };
@@ -146,8 +190,13 @@ mod tests {
             Exchange { ephemeral: prekey, signed_prekey: (1, ephemeral), ..base() },
             Exchange { signed_prekey: (2, prekey), ..base() },
             Exchange { signed_prekey: (1, point), ..base() },
-            Exchange { kem_prekey: (2, kem.public()), ..base() },
-            Exchange { kem_prekey: (1, other_kem.public()), ..base() },
+            Exchange { one_time_prekey: None, ..base() },
+            Exchange { one_time_prekey: Some((2, once)), ..base() },
+            Exchange { one_time_prekey: Some((1, point)), ..base() },
+            Exchange { signed_prekey: (1, once), one_time_prekey: Some((1, prekey)), ..base() },
+            Exchange { kem: KemPrekey::LastResort(2, kem.public()), ..base() },
+            Exchange { kem: KemPrekey::LastResort(1, other_kem.public()), ..base() },
+            Exchange { kem: KemPrekey::OneTime(1, kem.public()), ..base() },
             Exchange { ciphertext: &other_ciphertext, ..base() },
             Exchange { record_sequence: 2, ..base() },
         ];
@@ -189,6 +238,13 @@ mod tests {
 
             assert_ne!(changed.root, keys.root, "{parts:?}");
         }
+        let once = |byte| Agreement {
+            ephemeral_one_time: Some(Secret::take(&mut [byte; 32])),
+            ..agreement([1, 2, 3, 4])
+        };
+        let with = once(5).derive(&[0; 32]).expect("derived");
+        assert_ne!(with.root, keys.root);
+        assert_ne!(with.root, once(6).derive(&[0; 32]).expect("derived").root);
     }
 
     #[test]
@@ -200,7 +256,13 @@ mod tests {
 
     fn agreement(bytes: [u8; 4]) -> Agreement {
         let [a, b, c, d] = bytes.map(|byte| Secret::take(&mut [byte; 32]));
-        Agreement { identity_prekey: a, ephemeral_identity: b, ephemeral_prekey: c, shared: d }
+        Agreement {
+            identity_prekey: a,
+            ephemeral_identity: b,
+            ephemeral_prekey: c,
+            ephemeral_one_time: None,
+            shared: d,
+        }
     }
 
     fn certificate(rng: &mut ChaCha20Rng) -> Certificate {

@@ -6,6 +6,7 @@ use bitchat_proto::{rest, wire};
 use super::{Peer, Session};
 use crate::error::Malformed;
 use crate::id::{AccountId, DeviceId, SessionId, exactly};
+use crate::prekey::PrekeyUse;
 use crate::ratchet::{self, Ratchet};
 use crate::time::UnixMillis;
 
@@ -23,6 +24,11 @@ impl Session {
             ratchet: Some(self.ratchet.to_record()),
             created_ms: self.created.0,
             used_ms: self.used.0,
+            prekeys: match self.prekeys {
+                PrekeyUse::OneTime => 2,
+                PrekeyUse::Partial => 1,
+                PrekeyUse::LastResort => 0,
+            },
         };
         let bytes = row.encode_to_vec();
         if let Some(ratchet) = row.ratchet.as_mut() {
@@ -53,6 +59,12 @@ impl Session {
             ratchet: Ratchet::from_record(ratchet).map_err(|_| Malformed(WHAT))?,
             created: UnixMillis(row.created_ms),
             used: UnixMillis(row.used_ms),
+            prekeys: match row.prekeys {
+                2 => PrekeyUse::OneTime,
+                1 => PrekeyUse::Partial,
+                0 => PrekeyUse::LastResort,
+                _ => return Err(Malformed(WHAT)),
+            },
         })
     }
 }

@@ -14,6 +14,7 @@ use super::skipped::{self, StoredKeys};
 use super::{Peer, Session, unpad};
 use crate::error::Error;
 use crate::id::{AccountId, DeviceId, MessageId, SessionId};
+use crate::prekey::PrekeyUse;
 use crate::ratchet::{Opened, Sealed};
 use crate::store::{Key, Overlay, Store, StoreError, Table};
 use crate::time::UnixMillis;
@@ -188,6 +189,25 @@ impl Sessions {
         store: &Overlay<S>,
     ) -> Result<bool, Error> {
         Ok(self.with(device, store)?.first().is_some_and(Session::is_unconfirmed))
+    }
+
+    /// On what the preferred session was founded.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`] if it cannot be read.
+    pub fn prekeys<S: Store>(
+        &self,
+        device: DeviceId,
+        store: &Overlay<S>,
+    ) -> Result<Option<PrekeyUse>, Error> {
+        if let Some(sessions) = self.devices.get(&device) {
+            return Ok(sessions.first().map(Session::prekeys));
+        }
+        let rows = store.scan(Table::Session, &device.0, &[], 1)?;
+        let corrupt = |_| StoreError::Corrupt("session row");
+        let first = rows.first().map(|row| Session::from_record(&row.value).map_err(corrupt));
+        Ok(first.transpose()?.as_ref().map(Session::prekeys))
     }
 
     /// The peer of the preferred session.

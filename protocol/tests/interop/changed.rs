@@ -9,15 +9,22 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::network::identity;
+use crate::offer::{decode_offer, encode_offer, offer, secrets};
 use crate::peer::{Peer, bytes};
 use crate::side::NOW;
+
+/// One-time keys of both kinds.
+const BOTH: u32 = 3;
 
 /// The foreign device refuses ours or derives another session.
 pub(crate) fn ours(peer: &mut Peer) {
     let mut rng = ChaCha20Rng::seed_from_u64(1);
-    let record = bytes(&peer.ask("publish", &[]).expect("publishes"), "record");
+    let published = peer.ask("publish", &[]).expect("publishes");
+    let record = bytes(&published, "record");
     let record = ContactRecord::verify(&record, NOW).expect("valid");
-    let started = initiate(&identity(&mut rng), &record, &mut rng).expect("a good record");
+    let keys = decode_offer(&bytes(&published, "offer"), BOTH);
+    let keys = keys.verify(&record.certificate().device(), NOW).expect("its own keys");
+    let started = initiate(&identity(&mut rng), &record, &keys, &mut rng).expect("a good record");
     let initial = started.initial.encode_to_vec();
 
     let whole = peer.ask("accept", &[("initial", &initial)]).expect("accepts");
@@ -35,11 +42,14 @@ pub(crate) fn theirs(peer: &mut Peer) {
     let identity = identity(&mut rng);
     let mut prekeys = Prekeys::generate(&mut rng, NOW);
     let record = ContactRecord::issue(&identity, &mut prekeys, &[], NOW).expect("issued");
-    let answer = peer.ask("initiate", &[("record", &record)]).expect("initiates");
+    let secrets = secrets(&mut rng, BOTH);
+    let offer = encode_offer(offer(&identity, &secrets));
+    let answer = peer.ask("initiate", &[("record", &record), ("offer", &offer)]);
+    let answer = answer.expect("initiates");
     let (initial, session) = (bytes(&answer, "initial"), bytes(&answer, "session"));
     let derive = |initial: &[u8]| {
         let initial = wire::Initial::decode(initial).ok()?;
-        accept(&identity, &prekeys, &initial).ok().map(|accepted| accepted.session.0)
+        accept(&identity, &prekeys, &secrets, &initial).ok().map(|accepted| accepted.session.0)
     };
 
     assert_eq!(derive(&initial).expect("accepted").as_slice(), session);

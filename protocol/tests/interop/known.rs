@@ -5,17 +5,18 @@
 use std::fmt::Display;
 
 use bitchat_proto::prost::Message;
-use bitchat_protocol::crypto::{DhSecret, Secret, digest};
+use bitchat_protocol::crypto::{DhSecret, KemSecret, Secret, digest};
 use bitchat_protocol::handshake::{Accepted, accept, initiate};
 use bitchat_protocol::id::{AccountId, InvitationToken};
 use bitchat_protocol::identity::{Account, Device, Identity, Phrase, safety_number};
 use bitchat_protocol::invitation::{ContactRecord, Invitation, Target};
-use bitchat_protocol::prekey::Prekeys;
+use bitchat_protocol::prekey::{ONE_TIME_VALIDITY, OneTimeKeys, OneTimeSecrets, Prekeys};
 use bitchat_protocol::ratchet::{InitialKeys, Ratchet, Sealed};
 use bitchat_protocol::time::UnixMillis;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 
+use crate::offer::{encode_offer, offer};
 use crate::side::{NOW, Side};
 
 const TOKEN: InvitationToken = InvitationToken([9; 16]);
@@ -35,6 +36,7 @@ pub(crate) fn lines() -> Vec<String> {
     lines.pinned_elsewhere();
     lines.invitations(&bob);
     lines.handshake(&alice, &bob);
+    lines.one_time(&alice, &bob);
     lines.conversation();
     lines.0
 }
@@ -130,8 +132,11 @@ impl Lines {
         self.input("ephemeral", hex(secrets[0].expose()));
         self.input("encapsulation", hex(secrets[1].expose()));
         let record = ContactRecord::verify(&bob.record, NOW).expect("valid");
-        let initiated = initiate(&alice.identity, &record, &mut rng(3)).expect("a good record");
-        let accepted = accept(&bob.identity, &bob.prekeys, &initiated.initial).expect("accepted");
+        let initiated = initiate(&alice.identity, &record, &OneTimeKeys::default(), &mut rng(3))
+            .expect("a good record");
+        let accepted =
+            accept(&bob.identity, &bob.prekeys, &OneTimeSecrets::default(), &initiated.initial)
+                .expect("accepted");
         let Accepted { session, associated, keys, replay, .. } = accepted;
         let (_, transcript) = associated.split_at(associated.len() - 32);
         self.answer("initial-sha256", hex(&digest(&initiated.initial.encode_to_vec())));
@@ -142,6 +147,31 @@ impl Lines {
         self.answer("header-initiator", hex(keys.header_initiator.expose()));
         self.answer("header-responder", hex(keys.header_responder.expose()));
         self.answer("replay", hex(&replay));
+    }
+
+    /// The same handshake on one-time keys, which Bob's device has offered.
+    fn one_time(&mut self, alice: &Party, bob: &Party) {
+        let secrets = OneTimeSecrets {
+            x25519: Some((5, DhSecret::from_secret(Secret::take(&mut [5; 32])))),
+            ml_kem: Some((6, KemSecret::from_seed(Secret::take(&mut [6; 64])))),
+        };
+        let expires = NOW.plus(ONE_TIME_VALIDITY);
+        self.input("one-time.id", 5);
+        self.input("one-time.x25519", hex(&[5; 32]));
+        self.input("one-time.kem-id", 6);
+        self.input("one-time.ml-kem", hex(&[6; 64]));
+        self.input("one-time.expires", expires.0);
+        let offer = offer(&bob.identity, &secrets);
+        self.answer("one-time.offer-sha256", hex(&digest(&encode_offer(offer.clone()))));
+
+        let keys = offer.verify(&bob.identity.device().id(), NOW).expect("his own keys");
+        let record = ContactRecord::verify(&bob.record, NOW).expect("valid");
+        let initial = initiate(&alice.identity, &record, &keys, &mut rng(3)).expect("good").initial;
+        let accepted = accept(&bob.identity, &bob.prekeys, &secrets, &initial).expect("accepted");
+        self.answer("one-time.initial-sha256", hex(&digest(&initial.encode_to_vec())));
+        self.answer("one-time.session", hex(&accepted.session.0));
+        self.answer("one-time.root", hex(accepted.keys.root.expose()));
+        self.answer("one-time.replay", hex(&accepted.replay));
     }
 
     /// Three turns, a KEM exchange and a message that was overtaken.

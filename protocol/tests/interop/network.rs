@@ -11,6 +11,7 @@ use bitchat_protocol::ratchet::{Ratchet, Sealed};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+use crate::offer::{decode_offer, encode_offer, offer, secrets};
 use crate::peer::{Peer, bytes};
 use crate::side::{NOW, Side};
 
@@ -50,7 +51,8 @@ pub(crate) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// The handshake, with fresh identities on both sides.
+    /// The handshake, with fresh identities on both sides, on one-time keys of both kinds, of either or
+    /// of none.
     pub(crate) fn found(peer: &'a mut Peer, role: Role, seed: u32) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(seed.into());
         let identity = identity(&mut rng);
@@ -59,7 +61,9 @@ impl<'a> Session<'a> {
                 let published = peer.ask("publish", &[]).expect("publishes");
                 let record = ContactRecord::verify(&bytes(&published, "record"), NOW);
                 let record = record.expect("a record that we take");
-                let started = initiate(&identity, &record, &mut rng).expect("a good record");
+                let offer = decode_offer(&bytes(&published, "offer"), seed);
+                let keys = offer.verify(&record.certificate().device(), NOW).expect("its own keys");
+                let started = initiate(&identity, &record, &keys, &mut rng).expect("good keys");
                 let initial = started.initial.encode_to_vec();
                 let answer = peer.ask("accept", &[("initial", &initial)]).expect("accepts");
                 let ratchet = Ratchet::initiator(started.keys, started.their_prekey, &mut rng);
@@ -69,9 +73,13 @@ impl<'a> Session<'a> {
                 let mut prekeys = Prekeys::generate(&mut rng, NOW);
                 let record = ContactRecord::issue(&identity, &mut prekeys, &[], NOW);
                 let record = record.expect("issued");
-                let answer = peer.ask("initiate", &[("record", &record)]).expect("initiates");
+                let secrets = secrets(&mut rng, seed);
+                let offer = encode_offer(offer(&identity, &secrets));
+                let answer = peer.ask("initiate", &[("record", &record), ("offer", &offer)]);
+                let answer = answer.expect("initiates");
                 let initial = wire::Initial::decode(bytes(&answer, "initial").as_slice());
-                let accepted = accept(&identity, &prekeys, &initial.expect("decodes"));
+                let initial = initial.expect("decodes");
+                let accepted = accept(&identity, &prekeys, &secrets, &initial);
                 let accepted = accepted.expect("a handshake that we take");
                 let ratchet = Ratchet::responder(accepted.keys, accepted.our_prekey);
                 (ratchet, accepted.associated, accepted.session, Some(accepted.replay), answer)

@@ -7,7 +7,7 @@ use bitchat_protocol::handshake::{accept, initiate};
 use bitchat_protocol::id::MessageId;
 use bitchat_protocol::identity::{Account, Device, Identity, Phrase};
 use bitchat_protocol::invitation::ContactRecord;
-use bitchat_protocol::prekey::Prekeys;
+use bitchat_protocol::prekey::{OneTimeKeys, OneTimeSecrets, Prekeys};
 use bitchat_protocol::ratchet::{SkippedAt, SkippedKeys};
 use bitchat_protocol::session::{Peer, Session};
 use bitchat_protocol::store::StoreError;
@@ -82,13 +82,16 @@ impl Pair {
     /// Handshake with ML-KEM, both ratchets, one message there: Alice's session and Bob's.
     pub(crate) fn found(&mut self) -> (Session, Session) {
         let Self { alice, bob, record, rng } = self;
-        let initiated = initiate(&alice.identity, black_box(record), rng).expect("a good record");
+        let initiated = initiate(&alice.identity, black_box(record), &OneTimeKeys::default(), rng)
+            .expect("a good record");
         let initial = initiated.initial.clone();
         let mut outbound =
             Session::initiated(initiated, bob.as_peer(), NOW, rng).expect("a good prekey");
         let sealed = outbound.seal(MESSAGE, &TEXT, NOW, rng).expect("may send");
 
-        let accepted = accept(&bob.identity, &bob.prekeys, black_box(&initial)).expect("good");
+        let accepted =
+            accept(&bob.identity, &bob.prekeys, &OneTimeSecrets::default(), black_box(&initial))
+                .expect("good");
         let mut inbound = Session::accepted(accepted, NOW);
         black_box(inbound.open(MESSAGE, &sealed, &NoneSkipped, NOW, rng).expect("the first"));
         (outbound, inbound)

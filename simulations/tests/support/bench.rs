@@ -7,8 +7,10 @@ use bitchat_proto::prost::Message as _;
 use bitchat_proto::rest;
 use bitchat_protocol::crypto::Secret;
 use bitchat_protocol::engine::{
-    Command, CommandError, CommandId, Engine, Event, Input, Output, Reply, SendToken, Setup, Who,
+    Command, CommandError, CommandId, Engine, Event, Fact, Input, Output, Reply, SendToken, Setup,
+    Who,
 };
+use bitchat_protocol::error::Code;
 use bitchat_protocol::id::DeviceId;
 use bitchat_protocol::identity::{Account, Device, Identity, Phrase};
 use bitchat_protocol::store::{Batch, Key, Overlay, Table};
@@ -28,7 +30,11 @@ pub(crate) struct Bench {
     pub(crate) now: Now,
     pub(crate) sends: VecDeque<(DeviceId, SendToken, Vec<u8>)>,
     pub(crate) events: Vec<Event>,
-    pub(crate) refusals: usize,
+    pub(crate) refused: Vec<(DeviceId, Code, Duration)>,
+    pub(crate) facts: Vec<Fact>,
+    nickname: &'static str,
+    seed: u64,
+    lives: u64,
     batches: VecDeque<Batch>,
     replies: VecDeque<Result<Reply, CommandError>>,
 }
@@ -48,25 +54,46 @@ fn moved(seed: u64, generation: u32) -> Identity {
 }
 
 impl Bench {
-    pub(crate) fn new(nickname: &str, seed: u64) -> Self {
+    pub(crate) fn new(nickname: &'static str, seed: u64) -> Self {
         Self::on_device(nickname, seed, 1)
     }
 
     /// The account of `seed` on its n-th device, with an empty disk.
-    pub(crate) fn on_device(nickname: &str, seed: u64, generation: u32) -> Self {
-        let (identity, disk) = (moved(seed, generation), Disk::default());
+    pub(crate) fn on_device(nickname: &'static str, seed: u64, generation: u32) -> Self {
+        Self::over(Disk::default(), nickname, seed, (generation, 0), START)
+    }
+
+    /// Dies with everything that is not on the disk, and starts again.
+    pub(crate) fn restart(&mut self) {
+        let lives = self.lives + 1;
+        *self = Self::over(self.disk.clone(), self.nickname, self.seed, (1, lives), self.now);
+    }
+
+    fn over(
+        disk: Disk,
+        nickname: &'static str,
+        seed: u64,
+        (generation, lives): (u32, u64),
+        now: Now,
+    ) -> Self {
+        let identity = moved(seed, generation);
         let device = identity.device().id();
         let setup = Setup { identity, nickname: nickname.to_owned(), greet: false };
-        let rng = ChaCha20Rng::seed_from_u64(seed + 1_000 * u64::from(generation));
-        let engine = Engine::start(setup, disk.clone(), rng, START).expect("start");
+        let rng = seed + 1_000 * u64::from(generation) + 1_000_000 * lives;
+        let rng = ChaCha20Rng::seed_from_u64(rng);
+        let engine = Engine::start(setup, disk.clone(), rng, now).expect("start");
         let mut bench = Self {
             engine,
             disk,
             device,
-            now: START,
+            now,
+            nickname,
+            seed,
+            lives,
             sends: VecDeque::new(),
             events: Vec::new(),
-            refusals: 0,
+            refused: Vec::new(),
+            facts: Vec::new(),
             batches: VecDeque::new(),
             replies: VecDeque::new(),
         };
@@ -87,8 +114,11 @@ impl Bench {
                 Output::Send { peer, token, frame } => self.sends.push_back((peer, token, frame)),
                 Output::Reply { reply, .. } => self.replies.push_back(reply),
                 Output::Event(event) => self.events.push(event),
-                Output::Refuse { .. } => self.refusals += 1,
-                Output::Connect { .. } | Output::Fact(_) => {}
+                Output::Refuse { peer, code, retry_after, .. } => {
+                    self.refused.push((peer, code, retry_after));
+                }
+                Output::Fact(fact) => self.facts.push(fact),
+                Output::Connect { .. } => {}
             }
         }
     }

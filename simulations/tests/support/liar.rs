@@ -5,7 +5,7 @@ use bitchat_protocol::envelope::{Body, Content, Envelope, Frame, Introduction};
 use bitchat_protocol::handshake;
 use bitchat_protocol::id::{DeviceId, InvitationToken, MessageId};
 use bitchat_protocol::invitation::{ContactRecord, Invitation, Target};
-use bitchat_protocol::prekey::Prekeys;
+use bitchat_protocol::prekey::{OneTimeKeys, Prekeys};
 use bitchat_protocol::session::{Peer, Session};
 use bitchat_protocol::time::UnixMillis;
 use rand_chacha::ChaCha20Rng;
@@ -46,16 +46,31 @@ impl Liar {
         token: Option<InvitationToken>,
         time: u64,
     ) -> Self {
+        Self::with(seed, record, token, time, &OneTimeKeys::default())
+    }
+
+    /// On these one-time keys.
+    pub(crate) fn with(
+        seed: u64,
+        record: &ContactRecord,
+        token: Option<InvitationToken>,
+        time: u64,
+        keys: &OneTimeKeys,
+    ) -> Self {
         let (identity, mut rng) = (identity(seed), ChaCha20Rng::seed_from_u64(seed + (time << 32)));
         let mut prekeys = Prekeys::generate(&mut rng, START.wall);
         let own = ContactRecord::issue(&identity, &mut prekeys, &[], START.wall).expect("record");
-        let initiated = handshake::initiate(&identity, record, &mut rng).expect("keys");
+        let initiated = handshake::initiate(&identity, record, keys, &mut rng).expect("keys");
         let certificate = record.certificate();
         let peer = Peer { account: certificate.account(), device: certificate.device() };
         let session = Session::initiated(initiated, peer, START.wall, &mut rng).expect("session");
         let introduction = Introduction { token, nickname: "x".to_owned(), record: own };
         let device = identity.device().id();
         Self { device, session, introduction, rng, sequence: 0, lamport: 0 }
+    }
+
+    pub(crate) const fn device(&self) -> DeviceId {
+        self.device
     }
 
     /// A contact of `of` whose link stands.

@@ -46,6 +46,9 @@ impl Show {
                 format!("verified        {}", yes_or_no(contact.verified)),
                 format!("safety number   {}", sanitise::line(&contact.safety_number)),
             ];
+            if let Some(prekeys) = contact.prekeys.as_deref() {
+                lines.push(format!("session keys    {}", session_keys(prekeys)));
+            }
             let addresses = contact.addresses.iter();
             lines.extend(
                 addresses.map(|address| format!("address         {}", sanitise::line(address))),
@@ -62,6 +65,16 @@ fn row(contact: &client::Contact) -> Vec<String> {
         if contact.verified { "✓ verified" } else { "unverified" }.to_owned(),
         if contact.connected { "connected" } else { "" }.to_owned(),
     ]
+}
+
+/// What the keys of a session mean for somebody who is no cryptographer.
+fn session_keys(prekeys: &str) -> String {
+    match prekeys {
+        "one_time" => "began on one-time keys".to_owned(),
+        "partial" => "began on a one-time key of one kind".to_owned(),
+        "last_resort" => "began on the last-resort keys: none of one-time use were left".to_owned(),
+        other => sanitise::line(other),
+    }
 }
 
 const fn yes_or_no(value: bool) -> &'static str {

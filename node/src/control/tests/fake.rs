@@ -12,6 +12,7 @@ use bitchat_protocol::engine::{
     IdentityView, ImportView, InvitationView, MessageView, QueueView, Reply, Who,
 };
 use bitchat_protocol::id::{AccountId, DeviceId, MessageId};
+use bitchat_protocol::prekey::PrekeyUse;
 use bitchat_protocol::time::UnixMillis;
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -258,6 +259,7 @@ fn contact(name: &str) -> ContactView {
         safety_number: "0".repeat(60),
         addresses: Vec::new(),
         connected: true,
+        prekeys: Some(PrekeyUse::LastResort),
         known: false,
     }
 }
