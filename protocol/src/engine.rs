@@ -24,8 +24,10 @@ mod admit;
 mod commit;
 mod connection;
 mod contacts;
+mod copies;
 mod deliver;
 mod drain;
+mod export;
 mod forget;
 mod frame;
 mod invite;
@@ -43,6 +45,8 @@ pub use command::{
     MessageView, QueueView, Reply, Who,
 };
 pub use input::{CommandId, Input};
+pub use copies::restored_key;
+pub use export::{ExportCursor, ExportPage};
 pub use output::{Event, Fact, Output};
 pub use start::Setup;
 
@@ -52,6 +56,7 @@ use std::time::Duration;
 use rand_core::CryptoRng;
 
 use crate::contact::Book;
+use crate::copies::Copies;
 use crate::error::Error;
 use crate::id::{AccountId, DeviceId, InvitationToken, MessageId};
 use crate::identity::Identity;
@@ -90,6 +95,9 @@ pub struct Engine<S, R> {
     invitations: BTreeMap<InvitationToken, Issued>,
     strangers: Strangers,
     links: BTreeSet<DeviceId>,
+    /// Devices that were shown the newest record of their account on their link.
+    shown: BTreeSet<DeviceId>,
+    copies: Copies,
     dialling: BTreeSet<DeviceId>,
     addresses: Vec<String>,
     record: Vec<u8>,
@@ -134,6 +142,10 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 self.refused(token, code, retry_after)
             }
             Input::Addresses(addresses) => self.addresses_changed(addresses),
+            Input::Place(place) => {
+                self.placed(place);
+                Ok(())
+            }
             Input::Timeout => self.timeout(),
             Input::Persisted(durable) => {
                 self.store.persisted(durable.batch());

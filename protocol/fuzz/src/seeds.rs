@@ -143,5 +143,6 @@ fn contact(alice: &Device) -> Contact {
         token: Some(TOKEN),
         verified: false,
         added: NOW,
+        former: Vec::new(),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::export::{ExportCursor, ExportPage};
 use crate::id::{AccountId, DeviceId, MessageId};
 use crate::outbox::DeliveryState;
 use crate::time::UnixMillis;
@@ -93,6 +94,15 @@ pub enum Command {
     },
     /// What is not delivered yet, oldest first. → [`Reply::Queue`]
     Queue,
+    /// One page of what a backup holds. → [`Reply::Export`]
+    Export {
+        /// Where to go on; the default is the beginning.
+        cursor: ExportCursor,
+        /// Whether messages are wanted.
+        history: bool,
+    },
+    /// No other copy of this profile is in use: end that warning. → [`Reply::Done`]
+    AcceptCopy,
 }
 
 /// How much of a contact is forgotten.
@@ -123,6 +133,8 @@ pub enum Reply {
     Messages(Vec<MessageView>),
     /// To `Queue`.
     Queue(Vec<QueueView>),
+    /// To `Export`.
+    Export(ExportPage),
 }
 
 /// Our own account and device.

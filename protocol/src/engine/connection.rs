@@ -25,6 +25,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         self.links.insert(peer);
         self.dialling.remove(&peer);
         let Some(contact) = self.book.of_device(&peer) else {
+            self.show_newest(peer); // If it is one that a contact had before.
             return Ok(());
         };
         let account = contact.account;
@@ -45,6 +46,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         let stood = self.links.remove(&peer);
         self.dialling.remove(&peer);
         self.told.remove(&peer);
+        self.shown.remove(&peer);
         let Some(account) = self.book.of_device(&peer).map(|contact| contact.account) else {
             return Ok(());
         };

@@ -53,6 +53,10 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 self.history(&who, before, max).map(Reply::Messages)
             }
             Command::Queue => Ok(Reply::Queue(self.queue_views())),
+            Command::Export { cursor, history } => {
+                self.export(cursor, history).map(Reply::Export)
+            }
+            Command::AcceptCopy => self.accept_copy().map(|()| Reply::Done),
         }
     }
 

@@ -7,6 +7,7 @@ use rand_core::CryptoRng;
 
 use super::Engine;
 use super::commit::Commit;
+use super::copies::read_copies;
 use super::strangers::Strangers;
 use super::timeout::Purge;
 use super::timer::{Reason, Timers};
@@ -48,7 +49,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             None => Prekeys::generate(&mut rng, now.wall),
         };
         let record = store.get(&record_key())?.unwrap_or_default();
-        let book = read_book(&store)?;
+        let (book, copies) = (read_book(&store)?, read_copies(&store)?);
         let next_cursor = store
             .scan_back(Table::Inbox, &[], None, 1)?
             .first()
@@ -69,6 +70,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             conversations: Conversations::default(),
             strangers: Strangers::new(now.mono),
             links: BTreeSet::new(),
+            shown: BTreeSet::new(),
+            copies,
             dialling: BTreeSet::new(),
             addresses: Vec::new(),
             record,
@@ -111,7 +114,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         }
         self.timers.set(Reason::Maintenance, now + Duration::from_secs(60));
         self.report_outbox();
-        Ok(())
+        self.report_copies();
+        self.greet_after_restore()
     }
 
     /// Makes and stores a new signed record of ourselves.

@@ -1,0 +1,107 @@
+//! Other copies of this device: a directory that was copied, a snapshot, a restore elsewhere.
+//!
+//! ```text
+//!   the place changed since the last start        -> moved       (until it is accepted)
+//!   a record of ours with a higher sequence       -> copied      (until it is accepted)
+//!   a record of our account, a later generation   -> superseded  (for good)
+//! ```
+//!
+//! Two live copies of one device take each other's messages and spoil each other's sessions. Nothing
+//! here prevents that; it is seen and said. The proof is always a signature of our own keys, so no
+//! contact can make it up.
+
+mod record;
+
+use crate::identity::Certificate;
+use crate::invitation::ContactRecord;
+
+/// A hash of the machine and the directory that a profile lives in.
+pub type PlaceHash = [u8; 32];
+
+/// What this device knows about other copies of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Copies {
+    /// Where the profile belongs.
+    home: Option<PlaceHash>,
+    /// Where it runs now, if the shell says so.
+    here: Option<PlaceHash>,
+    copied: bool,
+    superseded: u64,
+}
+
+/// What stands to be said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CopiesSeen {
+    /// The directory lies elsewhere than at the last start.
+    pub moved: bool,
+    /// Another copy of this very device has signed records.
+    pub copied: bool,
+    /// The account has a later device.
+    pub superseded: bool,
+}
+
+impl Copies {
+    /// Says where the profile runs now. The first place is where it belongs.
+    pub const fn run_at(&mut self, place: PlaceHash) {
+        self.here = Some(place);
+        if self.home.is_none() {
+            self.home = Some(place);
+        }
+    }
+
+    /// A person says that all is as it should be: this place is right, no other copy runs.
+    pub const fn accept(&mut self) {
+        if self.here.is_some() {
+            self.home = self.here;
+        }
+        self.copied = false;
+    }
+
+    /// Looks at a verified record of our own account that somebody else had; `sequence` is that of
+    /// the newest record which this device has issued.
+    pub fn look_at(&mut self, ours: &Certificate, sequence: u64, record: &ContactRecord) {
+        let theirs = record.certificate();
+        if theirs.account() != ours.account() {
+            return;
+        }
+        let same_device = theirs.device() == ours.device();
+        if !same_device && theirs.generation() > ours.generation() {
+            self.superseded = self.superseded.max(theirs.generation());
+        } else if same_device && record.sequence() > sequence {
+            self.copied = true;
+        }
+    }
+
+    /// What stands to be said.
+    #[must_use]
+    pub fn seen(&self) -> CopiesSeen {
+        CopiesSeen {
+            moved: self.here.is_some() && self.here != self.home,
+            copied: self.copied,
+            superseded: self.superseded > 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_belongs_where_it_ran_first_until_another_place_is_accepted() {
+        let mut copies = Copies::default();
+        assert!(!copies.seen().moved, "nobody said where");
+
+        copies.run_at([1; 32]);
+        assert!(!copies.seen().moved);
+        let mut copied = Copies::decode(&copies.encode()).expect("own encoding");
+        copied.run_at([2; 32]);
+        assert!(copied.seen().moved);
+        copied.accept();
+        assert!(!copied.seen().moved);
+
+        let mut again = Copies::decode(&copied.encode()).expect("own encoding");
+        again.run_at([1; 32]);
+        assert!(again.seen().moved, "the first place is a copy now");
+    }
+}

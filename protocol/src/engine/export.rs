@@ -1,0 +1,136 @@
+//! What a backup takes from a running engine, page by page: contacts, then conversations.
+//!
+//! Account after account, in the order of the book. A page is cut from what is written now; what
+//! comes in behind the cursor while a backup is made is not in it.
+
+use rand_core::CryptoRng;
+
+use super::command::CommandError;
+use super::{DeliveryState, Engine};
+use crate::backup::{Item, Saved};
+use crate::id::AccountId;
+use crate::inbox::{Conversation, Stored};
+use crate::outbox::Delivery;
+use crate::store::{Store, Table};
+
+/// Contacts of a page: with their records about half a megabyte.
+const CONTACTS_PAGE: usize = 64;
+
+/// Messages of a page: at most 4 MiB of text.
+const MESSAGES_PAGE: usize = 64;
+
+/// Where an export goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExportCursor {
+    /// Contacts up to this one are through.
+    contact: Option<AccountId>,
+    /// The account whose messages come next, and from which index.
+    messages: Option<(AccountId, u64)>,
+}
+
+/// One page: items, each behind its length, and where to go on.
+#[derive(Clone)]
+pub struct ExportPage {
+    /// The bytes of whole items.
+    pub items: Vec<u8>,
+    /// `None`: this was the last.
+    pub next: Option<ExportCursor>,
+}
+
+impl std::fmt::Debug for ExportPage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ExportPage({} bytes)", self.items.len())
+    }
+}
+
+impl<S: Store, R: CryptoRng> Engine<S, R> {
+    pub(super) fn export(
+        &mut self,
+        cursor: ExportCursor,
+        history: bool,
+    ) -> Result<ExportPage, CommandError> {
+        match cursor.messages {
+            Some((account, index)) => self.export_messages(account, index, history),
+            None => Ok(self.export_contacts(cursor.contact)),
+        }
+    }
+
+    fn export_contacts(&self, after: Option<AccountId>) -> ExportPage {
+        let contacts: Vec<_> = self.book.after(after).take(CONTACTS_PAGE).cloned().collect();
+        let full = contacts.len() == CONTACTS_PAGE;
+        let contact = contacts.last().map(|contact| contact.account).filter(|_| full);
+        let mut items = Vec::new();
+        for contact in contacts {
+            items.extend_from_slice(&Item::Contact(Box::new(contact)).frame());
+        }
+        let next = match contact {
+            Some(_) => Some(ExportCursor { contact, messages: None }),
+            None => self.first_account(None),
+        };
+        ExportPage { items, next }
+    }
+
+    fn export_messages(
+        &mut self,
+        account: AccountId,
+        index: u64,
+        history: bool,
+    ) -> Result<ExportPage, CommandError> {
+        let mut items = Vec::new();
+        let limit = if history { MESSAGES_PAGE } else { 0 };
+        let rows = self.store.scan(Table::Message, &account.0, &index.to_be_bytes(), limit)?;
+        let more = history && rows.len() == limit;
+        let mut last = index;
+        for row in &rows {
+            let (index, message) = Stored::from_row(row)?;
+            last = index;
+            let saved = self.saved(account, index, message)?;
+            items.extend_from_slice(&Item::Message(Box::new(saved)).frame());
+        }
+        let next = if more {
+            let messages = Some((account, last.saturating_add(1)));
+            Some(ExportCursor { contact: None, messages })
+        } else {
+            // With the last page, so that no message comes between a count and what it counts.
+            let conversation = self.saved_conversation(account, history)?;
+            items.extend_from_slice(&Item::Conversation(account, conversation).frame());
+            self.first_account(Some(account))
+        };
+        Ok(ExportPage { items, next })
+    }
+
+    fn first_account(&self, after: Option<AccountId>) -> Option<ExportCursor> {
+        let account = self.book.after(after).next()?.account;
+        Some(ExportCursor { contact: None, messages: Some((account, 0)) })
+    }
+
+    /// A message as a restored device may show it. The outbox stays behind, so what was under way
+    /// ends; the inbox does, too, so nothing old is news.
+    fn saved(
+        &self,
+        account: AccountId,
+        index: u64,
+        message: Stored,
+    ) -> Result<Saved, CommandError> {
+        let mut delivery = Delivery::read(&self.store, message.id)?.filter(|_| message.outgoing);
+        if let Some(delivery) = &mut delivery
+            && delivery.state < DeliveryState::Delivered
+        {
+            delivery.state = DeliveryState::Undeliverable;
+            "not delivered when the backup was made".clone_into(&mut delivery.evidence);
+        }
+        Ok(Saved { account, index, message: Stored { cursor: 0, ..message }, delivery })
+    }
+
+    /// Our own count begins anew with the new device, the contact's goes on.
+    fn saved_conversation(
+        &mut self,
+        account: AccountId,
+        history: bool,
+    ) -> Result<Conversation, CommandError> {
+        let now = self.conversations.view(account, &self.store)?.clone();
+        let next_index = if history { now.next_index } else { 0 };
+        let heads = if history { now.heads } else { Vec::new() };
+        Ok(Conversation { sent: 0, next_index, heads, ..now })
+    }
+}
