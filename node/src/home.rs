@@ -7,6 +7,7 @@
 //!     keystore.json    0600, see `keystore`
 //!     keystore.key     0600, only for a key store without passphrase
 //!     data/            0700, see `store`
+//!     restore.new/     0700, a restore under way
 //!     bitchat.sock     the control socket
 //!     bitchat.lock     held (flock) and named (pid) by the running node
 //! ```
@@ -18,6 +19,7 @@
 
 pub(crate) mod disk;
 mod lock;
+mod place;
 
 pub use lock::HomeLock;
 
@@ -27,6 +29,8 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use bitchat_protocol::copies::PlaceHash;
 
 /// Layout of the directory that this program writes.
 pub const VERSION: u32 = 1;
@@ -166,6 +170,18 @@ impl Home {
     #[must_use]
     pub fn ports_file(&self) -> PathBuf {
         self.root.join("ports")
+    }
+
+    /// Where the data lies now, as a hash; a copy of it has another one.
+    #[must_use]
+    pub fn place(&self) -> Option<PlaceHash> {
+        place::of(&self.data())
+    }
+
+    /// Where a restore is put together.
+    #[must_use]
+    pub fn staging(&self) -> PathBuf {
+        self.root.join("restore.new")
     }
 
     /// The version file.

@@ -108,6 +108,18 @@ enum Place {
     Ended,
 }
 
+impl Head {
+    /// A second copy, for whoever writes one and keeps one.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        Self {
+            phrase_entropy: self.phrase_entropy.duplicate(),
+            nickname: self.nickname.clone(),
+            ..*self
+        }
+    }
+}
+
 impl Item {
     /// The item behind its length.
     #[must_use]

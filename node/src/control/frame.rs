@@ -189,6 +189,8 @@ pub(super) fn route(method: &Method, path: &str) -> Route {
         ("GET", "inbox", Some("stream")) => Route::InboxStream,
         ("GET", "history", Some(_)) => Route::History,
         ("GET", "queue", None) => Route::Queue,
+        ("GET", "backup", None) => Route::Backup,
+        ("DELETE", "warnings", Some(_)) => Route::WarningDismiss,
         ("GET", "peers", None) => Route::Peers,
         ("GET", "status", None) => Route::Status,
         _ => Route::Other,

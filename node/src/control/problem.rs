@@ -42,6 +42,11 @@ pub(super) const fn status(error: &NodeError) -> StatusCode {
         | NodeError::WrongPassphrase
         | NodeError::WeakPassphrase { .. }
         | NodeError::BadPhrase { .. }
+        | NodeError::NotABackup
+        | NodeError::BackupVersion { .. }
+        | NodeError::BackupPassphrase
+        | NodeError::BackupDamaged { .. }
+        | NodeError::FileExists { .. }
         | NodeError::Config { .. } => StatusCode::BAD_REQUEST,
         NodeError::CrossSite => StatusCode::FORBIDDEN,
         NodeError::NoRoute => StatusCode::NOT_FOUND,
@@ -49,6 +54,7 @@ pub(super) const fn status(error: &NodeError) -> StatusCode {
         NodeError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         NodeError::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         NodeError::HomeUnwritable { .. }
+        | NodeError::BackupIo { .. }
         | NodeError::LockHeld { .. }
         | NodeError::StoreCorrupt { .. }
         | NodeError::StoreVersion { .. }

@@ -1,8 +1,9 @@
 //! What the node tells operators: status, gauges, warnings.
 
+use bitchat_protocol::copies::CopiesSeen;
 use bitchat_protocol::engine::Fact;
 
-use super::Driver;
+use super::{Driver, copies};
 use crate::control::{NodeStatus, OutboxStatus, PeerStatus, Warning, peer_id};
 use crate::metrics::WarningCode;
 use crate::metrics::label::{Direction, Transport};
@@ -16,12 +17,27 @@ impl Driver {
             let outbox = OutboxStatus { rows: *rows, oldest_ms: *oldest_ms };
             self.ends.status.send_modify(|status| status.outbox = outbox);
         }
+        if let Fact::Copies(seen) = fact {
+            self.warn_of_copies(*seen);
+        }
         match level(fact) {
             Level::Error => tracing::error!(?fact),
             Level::Warn => tracing::warn!(?fact),
             Level::Debug => tracing::debug!(?fact),
             Level::Trace => tracing::trace!(?fact),
         }
+    }
+
+    /// Makes the standing warnings say what is known now.
+    fn warn_of_copies(&self, seen: CopiesSeen) {
+        let warnings = copies::warnings(seen);
+        for warning in &warnings {
+            tracing::warn!(code = warning.code.as_str(), "{}", warning.message);
+        }
+        self.ends.status.send_modify(|status| {
+            status.warnings.retain(|warning| !copies::CODES.contains(&warning.code));
+            status.warnings.extend(warnings);
+        });
     }
 
     pub(super) fn every_second(&mut self) {
@@ -148,11 +164,12 @@ const fn level(fact: &Fact) -> Level {
     match fact {
         Fact::Bug(_) => Level::Error,
         Fact::BoundReached(_) => Level::Warn,
-        Fact::Refused(_) | Fact::SessionFounded { .. } | Fact::KeysEvicted(_) | Fact::Gap => {
+        Fact::Refused(_) | Fact::NewDevice | Fact::SessionFounded { .. } | Fact::KeysEvicted(_) | Fact::Gap => {
             Level::Debug
         }
         Fact::Outbox { .. }
         | Fact::Queued
+        | Fact::Copies(_)
         | Fact::Reached { .. }
         | Fact::Received
         | Fact::Duplicate

@@ -44,6 +44,14 @@ impl NodeError {
             }
             Self::WeakPassphrase { .. } => "take four or more unrelated words",
             Self::BadPhrase { .. } => "type the 24 words in their order, separated by spaces",
+            Self::NotABackup => "name a file that `bitchat backup create` made",
+            Self::BackupVersion { .. } => "use the newer `bitchat` that wrote it",
+            Self::BackupPassphrase => {
+                "give the passphrase that the backup was made with: `--backup-passphrase-file FILE`"
+            }
+            Self::BackupDamaged { .. } => "take another copy of it, or an older backup",
+            Self::FileExists { .. } => "name another file, or replace this one with `--force`",
+            Self::BackupIo { .. } => "look at the path, its permissions and the free space",
             Self::Config { hint, .. } => hint,
             Self::Listen { .. } => {
                 "give another address: `bitchat daemon --listen /ip4/0.0.0.0/tcp/0`"

@@ -44,6 +44,8 @@ const VERSION: &str = "age-encryption.org/v1";
 const SALT_LABEL: &[u8] = b"age-encryption.org/v1/scrypt";
 const SALT_BYTES: usize = 16;
 const FILE_KEY_BYTES: usize = 16;
+/// `--- `, 32 bytes in base64, a newline.
+const MAC_LINE_BYTES: usize = 4 + 43 + 1;
 const WRAPPED_BYTES: usize = FILE_KEY_BYTES + CHUNK_TAG_BYTES;
 
 /// Why a file does not open.
@@ -119,28 +121,26 @@ impl AgeHeader {
     ///
     /// # Errors
     ///
-    /// [`AgeError::Foreign`] if it is no header with one scrypt stanza, [`AgeError::Work`].
+    /// [`AgeError::Foreign`] if it does not begin as a file for a passphrase does,
+    /// [`AgeError::Work`], [`AgeError::Damaged`] if the rest is not as it must be.
     pub fn parse(bytes: &[u8]) -> Result<Self, AgeError> {
-        const FOREIGN: AgeError = AgeError::Foreign;
-        let text = std::str::from_utf8(bytes).map_err(|_| FOREIGN)?;
-        let mut lines = text.strip_suffix('\n').ok_or(FOREIGN)?.split('\n');
-        let mut next = || lines.next().ok_or(FOREIGN);
-        if next()? != VERSION {
-            return Err(FOREIGN);
+        const WRONG: AgeError = AgeError::Damaged;
+        let mut lines = bytes.strip_suffix(b"\n").ok_or(WRONG)?.split(|byte| *byte == b'\n');
+        if lines.next() != Some(VERSION.as_bytes()) {
+            return Err(AgeError::Foreign);
         }
-        let stanza = next()?.strip_prefix("-> scrypt ").ok_or(FOREIGN)?;
-        let (salt, work) = stanza.split_once(' ').ok_or(FOREIGN)?;
-        let wrapped = decode(next()?).ok_or(FOREIGN)?;
-        let mac = decode(next()?.strip_prefix("--- ").ok_or(FOREIGN)?).ok_or(FOREIGN)?;
-        if lines.next().is_some() {
-            return Err(FOREIGN);
-        }
-        let covered = text.rfind("--- ").and_then(|at| bytes.get(..at + 3)).ok_or(FOREIGN)?;
-        let work = number(work).ok_or(FOREIGN)?;
+        let stanza = lines.next().and_then(|line| line.strip_prefix(b"-> scrypt "));
+        let stanza = std::str::from_utf8(stanza.ok_or(AgeError::Foreign)?).map_err(|_| WRONG)?;
+        let (salt, work) = stanza.split_once(' ').ok_or(WRONG)?;
+        let wrapped = lines.next().and_then(decode).ok_or(WRONG)?;
+        let mac = lines.next().and_then(|line| line.strip_prefix(b"--- ")).and_then(decode);
+        let (mac, None) = (mac.ok_or(WRONG)?, lines.next()) else { return Err(WRONG) };
+        let covered = bytes.get(..bytes.len() - MAC_LINE_BYTES + 3).ok_or(WRONG)?;
+        let work = number(work).ok_or(WRONG)?;
         if work > WORK_MAX {
             return Err(AgeError::Work);
         }
-        let salt = decode(salt).ok_or(FOREIGN)?;
+        let salt = decode(salt.as_bytes()).ok_or(WRONG)?;
         Ok(Self { salt, work, wrapped, covered: covered.to_vec(), mac })
     }
 
@@ -264,7 +264,7 @@ fn encode(bytes: &[u8]) -> String {
 }
 
 /// Exactly `N` bytes in their one spelling.
-fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
+fn decode<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     let mut bytes = STANDARD_NO_PAD.decode(text).ok()?;
     let array = bytes.as_slice().try_into().ok();
     bytes.zeroize();
@@ -349,10 +349,10 @@ mod tests {
         for (work, expected) in [
             ("21", AgeError::Work),
             ("300", AgeError::Work),
-            ("04", AgeError::Foreign),
-            ("+4", AgeError::Foreign),
-            ("", AgeError::Foreign),
-            ("0", AgeError::Foreign),
+            ("04", AgeError::Damaged),
+            ("+4", AgeError::Damaged),
+            ("", AgeError::Damaged),
+            ("0", AgeError::Damaged),
         ] {
             let changed = text.replacen(" 4\n", &format!(" {work}\n"), 1);
             assert_eq!(AgeHeader::parse(changed.as_bytes()).err(), Some(expected), "{work:?}");

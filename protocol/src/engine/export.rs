@@ -3,11 +3,15 @@
 //! Account after account, in the order of the book. A page is cut from what is written now; what
 //! comes in behind the cursor while a backup is made is not in it.
 
+use std::fmt;
+use std::str::FromStr;
+
 use rand_core::CryptoRng;
 
 use super::command::CommandError;
 use super::{DeliveryState, Engine};
 use crate::backup::{Item, Saved};
+use crate::error::Malformed;
 use crate::id::AccountId;
 use crate::inbox::{Conversation, Stored};
 use crate::outbox::Delivery;
@@ -28,6 +32,35 @@ pub struct ExportCursor {
     messages: Option<(AccountId, u64)>,
 }
 
+impl fmt::Display for ExportCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.messages, self.contact) {
+            (Some((account, index)), _) => write!(f, "messages/{account}/{index}"),
+            (None, Some(account)) => write!(f, "contacts/{account}"),
+            (None, None) => f.write_str("contacts"),
+        }
+    }
+}
+
+impl FromStr for ExportCursor {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        const WRONG: Malformed = Malformed("export cursor");
+        let parts: Vec<&str> = text.split('/').collect();
+        let account = |text: &str| text.parse().map_err(|_| WRONG);
+        match parts.as_slice() {
+            ["contacts"] => Ok(Self::default()),
+            ["contacts", after] => Ok(Self { contact: Some(account(after)?), messages: None }),
+            ["messages", of, index] => {
+                let index = index.parse().map_err(|_| WRONG)?;
+                Ok(Self { contact: None, messages: Some((account(of)?, index)) })
+            }
+            _ => Err(WRONG),
+        }
+    }
+}
+
 /// One page: items, each behind its length, and where to go on.
 #[derive(Clone)]
 pub struct ExportPage {
@@ -37,8 +70,8 @@ pub struct ExportPage {
     pub next: Option<ExportCursor>,
 }
 
-impl std::fmt::Debug for ExportPage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for ExportPage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ExportPage({} bytes)", self.items.len())
     }
 }

@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request as HttpRequest, Response, StatusCode};
 use bitchat_protocol::engine::{
-    Command, CommandError, ContactView, DeliveryState, DeliveryView, Event, IdentityView,
+    Command, CommandError, ContactView, DeliveryState, DeliveryView, Event, ExportPage, IdentityView,
     InvitationView, MessageView, QueueView, Reply, Who,
 };
 use bitchat_protocol::id::{AccountId, DeviceId, MessageId};
@@ -169,6 +169,14 @@ impl Memory {
                 Reply::Messages(vec![message(1, false), message(0, true)])
             }
             Command::Queue => Reply::Queue(vec![row()]),
+            Command::Export { cursor, history } => {
+                self.asked.push(format!("Export {cursor} history={history}"));
+                Reply::Export(ExportPage { items: vec![1, 2, 3], next: None })
+            }
+            Command::AcceptCopy => {
+                self.asked.push("AcceptCopy".to_owned());
+                Reply::Done
+            }
         })
     }
 }
