@@ -7,6 +7,7 @@ use crate::client::Client;
 use crate::error::Stop;
 use crate::output::Output;
 
+mod backup;
 mod chat;
 mod completions;
 mod config;
@@ -31,6 +32,8 @@ pub(crate) enum Verb {
     Node(NodeVerb),
     #[command(subcommand)]
     Config(config::Config),
+    #[command(subcommand)]
+    Backup(backup::Backup),
     Completions(completions::Completions),
     Demo(demo::Demo),
 }
@@ -59,6 +62,7 @@ impl Verb {
             Self::Init(verb) => verb.run(context, out),
             Self::Daemon(verb) => verb.run(context, out).await,
             Self::Config(verb) => verb.run(context, out),
+            Self::Backup(verb) => verb.run(context, out).await,
             Self::Completions(verb) => verb.run(out),
             Self::Demo(verb) => verb.run(out).await,
             Self::Node(verb) => {
