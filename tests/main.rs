@@ -11,6 +11,7 @@
 )]
 
 mod architecture;
+mod backup;
 mod cli;
 mod crash;
 mod errors;
