@@ -184,6 +184,30 @@ fn a_device_that_was_set_back_learns_from_a_contact_that_a_copy_of_it_was_ahead(
     eventually("the device that was set back says so", || warnings(&alice) == ["copied_datadir"]);
 }
 
+/// Both are up at once: each takes the other's place at the contact, who shows what it holds.
+#[test]
+fn of_two_copies_that_run_at_once_the_one_that_fell_behind_says_so() {
+    let stage = Stage::new();
+    let [(alice, mut at_alice), (bob, _b)] = stage.acquainted(TCP);
+    send(&alice, "bob", "one");
+    assert_eq!(at_alice.stop(), 0);
+    let twin = Profile::at(stage.path("twin"));
+    copy(alice.home(), twin.home());
+    std::fs::remove_file(twin.home().join("ports")).expect("it knew its port");
+    assert_eq!(twin.run(&["status", "--dismiss", "copied_datadir"]).code, 0, "a wrong promise");
+    let _at_alice = alice.daemon(TCP);
+    std::thread::sleep(std::time::Duration::from_secs(3)); // Her connection is no fresh one.
+    let _at_twin = twin.daemon(TCP);
+    let says_so = |profile: &Profile| {
+        let said = profile.run(&["send", "bob", "still here", "--wait", "queued"]);
+        assert_eq!(said.code, 0, "{said:?}");
+        warnings(profile) == ["copied_datadir"]
+    };
+
+    eventually("one of them says so", || says_so(&alice) || says_so(&twin));
+    assert_eq!(bob.json(&["contact", "list"]).len(), 1);
+}
+
 #[test]
 fn a_backup_is_made_without_a_daemon_and_says_what_it_lacks() {
     let stage = Stage::new();

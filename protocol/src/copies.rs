@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   the place changed since the last start        -> moved       (until it is accepted)
-//!   a record of ours with a higher sequence       -> copied      (until it is accepted)
+//!   a record of this device that it never issued  -> copied      (until it is accepted)
 //!   a record of our account, a later generation   -> superseded  (for good)
 //! ```
 //!
@@ -14,6 +14,9 @@ mod record;
 
 use crate::identity::Certificate;
 use crate::invitation::ContactRecord;
+
+/// Sequences that are remembered; a record from before the oldest of them says nothing.
+pub const ISSUED_MAX: usize = 64;
 
 /// A hash of the machine and the directory that a profile lives in.
 pub type PlaceHash = [u8; 32];
@@ -27,6 +30,8 @@ pub struct Copies {
     here: Option<PlaceHash>,
     copied: bool,
     superseded: u64,
+    /// Sequences of the records that this device issued, the latest last.
+    issued: Vec<u64>,
 }
 
 /// What stands to be said.
@@ -57,9 +62,16 @@ impl Copies {
         self.copied = false;
     }
 
-    /// Looks at a verified record of our own account that somebody else had; `sequence` is that of
-    /// the newest record which this device has issued.
-    pub fn look_at(&mut self, ours: &Certificate, sequence: u64, record: &ContactRecord) {
+    /// Remembers that this device issued a record.
+    pub fn issue(&mut self, sequence: u64) {
+        self.issued.push(sequence);
+        if self.issued.len() > ISSUED_MAX {
+            self.issued.remove(0);
+        }
+    }
+
+    /// Looks at a verified record of our own account that somebody else had.
+    pub fn look_at(&mut self, ours: &Certificate, record: &ContactRecord) {
         let theirs = record.certificate();
         if theirs.account() != ours.account() {
             return;
@@ -67,9 +79,14 @@ impl Copies {
         let same_device = theirs.device() == ours.device();
         if !same_device && theirs.generation() > ours.generation() {
             self.superseded = self.superseded.max(theirs.generation());
-        } else if same_device && record.sequence() > sequence {
+        } else if same_device && self.is_foreign(record.sequence()) {
             self.copied = true;
         }
+    }
+
+    fn is_foreign(&self, sequence: u64) -> bool {
+        let oldest = self.issued.first().copied().unwrap_or(u64::MAX);
+        sequence > oldest && !self.issued.contains(&sequence)
     }
 
     /// What stands to be said.
@@ -86,6 +103,20 @@ impl Copies {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_record_is_foreign_if_it_is_later_than_the_oldest_of_ours_and_none_of_them() {
+        let mut copies = Copies::default();
+        assert!(!copies.is_foreign(5), "nothing is known yet");
+
+        for sequence in (10..).step_by(10).take(ISSUED_MAX + 2) {
+            copies.issue(sequence);
+        }
+
+        assert!(!copies.is_foreign(40) && !copies.is_foreign(660));
+        assert!(copies.is_foreign(41) && copies.is_foreign(661));
+        assert!(!copies.is_foreign(11), "forgotten, so it may have been ours");
+    }
 
     #[test]
     fn a_profile_belongs_where_it_ran_first_until_another_place_is_accepted() {

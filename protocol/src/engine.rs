@@ -44,9 +44,9 @@ pub use command::{
     Command, CommandError, ContactView, DeliveryView, Extent, IdentityView, InvitationView,
     MessageView, QueueView, Reply, Who,
 };
-pub use input::{CommandId, Input};
 pub use copies::restored_key;
 pub use export::{ExportCursor, ExportPage};
+pub use input::{CommandId, Input};
 pub use output::{Event, Fact, Output};
 pub use start::Setup;
 

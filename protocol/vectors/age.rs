@@ -81,8 +81,9 @@ fn we_open_what_another_implementation_seals() {
     for length in LENGTHS {
         let mut recipient = Recipient::new(SecretString::from(PASSPHRASE.to_owned()));
         recipient.set_work_factor(WORK);
-        let encryptor = Encryptor::with_recipients(std::iter::once(&recipient as &dyn age::Recipient))
-            .expect("a recipient");
+        let encryptor =
+            Encryptor::with_recipients(std::iter::once(&recipient as &dyn age::Recipient))
+                .expect("a recipient");
         let mut file = Vec::new();
         let mut writer = encryptor.wrap_output(&mut file).expect("a header");
         writer.write_all(&text(length)).expect("memory");

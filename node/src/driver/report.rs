@@ -164,9 +164,11 @@ const fn level(fact: &Fact) -> Level {
     match fact {
         Fact::Bug(_) => Level::Error,
         Fact::BoundReached(_) => Level::Warn,
-        Fact::Refused(_) | Fact::NewDevice | Fact::SessionFounded { .. } | Fact::KeysEvicted(_) | Fact::Gap => {
-            Level::Debug
-        }
+        Fact::Refused(_)
+        | Fact::NewDevice
+        | Fact::SessionFounded { .. }
+        | Fact::KeysEvicted(_)
+        | Fact::Gap => Level::Debug,
         Fact::Outbox { .. }
         | Fact::Queued
         | Fact::Copies(_)

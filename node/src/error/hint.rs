@@ -1,6 +1,7 @@
 //! The way out of every error: the exact thing to type, where there is one.
 
 use std::borrow::Cow;
+use std::path::Path;
 
 use bitchat_protocol::engine::CommandError;
 
@@ -16,13 +17,8 @@ impl NodeError {
     #[must_use]
     pub fn hint(&self) -> Cow<'_, str> {
         Cow::Borrowed(match self {
-            Self::HomeUnwritable { path, .. } => {
-                return format!("make {} writable for you or choose `--home DIR`", path.display())
-                    .into();
-            }
-            Self::LooseModes { path, .. } => {
-                return format!("take that away with `chmod -R go= '{}'`", path.display()).into();
-            }
+            Self::HomeUnwritable { path, .. } => return make_writable(path).into(),
+            Self::LooseModes { path, .. } => return make_private(path).into(),
             Self::LockHeld { pid: Some(pid) } => {
                 return format!("stop process {pid} or talk to it through its socket").into();
             }
@@ -36,7 +32,9 @@ impl NodeError {
             Self::StoreCorrupt { .. } | Self::KeystoreCorrupt { .. } | Self::KdfDowngrade => {
                 RECOVER
             }
-            Self::StoreVersion { .. } => "use the newer `bitchat` that wrote it",
+            Self::StoreVersion { .. } | Self::BackupVersion { .. } => {
+                "use the newer `bitchat` that wrote it"
+            }
             Self::StoreFailed { .. } => DISK,
             Self::NoPassphrase => "type it when asked, or give `--passphrase-file FILE`",
             Self::WrongPassphrase => {
@@ -45,10 +43,7 @@ impl NodeError {
             Self::WeakPassphrase { .. } => "take four or more unrelated words",
             Self::BadPhrase { .. } => "type the 24 words in their order, separated by spaces",
             Self::NotABackup => "name a file that `bitchat backup create` made",
-            Self::BackupVersion { .. } => "use the newer `bitchat` that wrote it",
-            Self::BackupPassphrase => {
-                "give the passphrase that the backup was made with: `--backup-passphrase-file FILE`"
-            }
+            Self::BackupPassphrase => "give the passphrase that the backup was made with",
             Self::BackupDamaged { .. } => "take another copy of it, or an older backup",
             Self::FileExists { .. } => "name another file, or replace this one with `--force`",
             Self::BackupIo { .. } => "look at the path, its permissions and the free space",
@@ -79,6 +74,14 @@ impl NodeError {
             Self::Protocol(error) => command_hint(error),
         })
     }
+}
+
+fn make_writable(path: &Path) -> String {
+    format!("make {} writable for you or choose `--home DIR`", path.display())
+}
+
+fn make_private(path: &Path) -> String {
+    format!("take that away with `chmod -R go= '{}'`", path.display())
 }
 
 const fn command_hint(error: &CommandError) -> &'static str {

@@ -17,6 +17,7 @@ impl Copies {
             place: self.home.map(|place| place.to_vec()).unwrap_or_default(),
             copied: self.copied,
             superseded: self.superseded,
+            issued: self.issued.clone(),
         }
         .encode_to_vec()
     }
@@ -32,6 +33,7 @@ impl Copies {
             [] => None,
             place => Some(exactly(place, "place").map_err(|_| CORRUPT)?),
         };
-        Ok(Self { home, here: None, copied: row.copied, superseded: row.superseded })
+        let (copied, superseded, issued) = (row.copied, row.superseded, row.issued);
+        Ok(Self { home, here: None, copied, superseded, issued })
     }
 }

@@ -231,11 +231,7 @@ impl std::fmt::Debug for AgeOpener {
 }
 
 /// The key that wraps the file key.
-fn derive(
-    passphrase: &[u8],
-    salt: &[u8; SALT_BYTES],
-    work: u8,
-) -> Result<Secret<32>, AgeError> {
+fn derive(passphrase: &[u8], salt: &[u8; SALT_BYTES], work: u8) -> Result<Secret<32>, AgeError> {
     if work == 0 || work > WORK_MAX {
         return Err(AgeError::Work);
     }

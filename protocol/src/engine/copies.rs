@@ -31,16 +31,15 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
 
     /// A contact shows us a record of our own account: the newest that it holds.
     pub(super) fn own_record(&mut self, record: &ContactRecord) {
-        let (certificate, sequence) =
-            (self.identity.certificate().clone(), self.record_sequence);
+        let certificate = self.identity.certificate().clone();
         let before = self.copies.seen();
-        self.change_copies(|copies| copies.look_at(&certificate, sequence, record));
+        self.change_copies(|copies| copies.look_at(&certificate, record));
         if self.copies.seen() != before {
             self.report_copies();
         }
     }
 
-    fn change_copies(&mut self, change: impl FnOnce(&mut Copies)) {
+    pub(super) fn change_copies(&mut self, change: impl FnOnce(&mut Copies)) {
         let before = self.copies.encode();
         change(&mut self.copies);
         let after = self.copies.encode();

@@ -53,9 +53,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 self.history(&who, before, max).map(Reply::Messages)
             }
             Command::Queue => Ok(Reply::Queue(self.queue_views())),
-            Command::Export { cursor, history } => {
-                self.export(cursor, history).map(Reply::Export)
-            }
+            Command::Export { cursor, history } => self.export(cursor, history).map(Reply::Export),
             Command::AcceptCopy => self.accept_copy().map(|()| Reply::Done),
         }
     }

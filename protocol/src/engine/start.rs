@@ -99,6 +99,10 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             Ok(record) => {
                 self.addresses = record.addresses().to_vec();
                 self.record_sequence = record.sequence();
+                if greets {
+                    // One for each run, so that two copies that run can be told apart.
+                    self.issue_record()?;
+                }
             }
             Err(_) => self.issue_record()?,
         }
@@ -123,6 +127,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         let (identity, wall) = (&self.identity, self.now.wall);
         self.record = ContactRecord::issue(identity, &mut self.prekeys, &self.addresses, wall)?;
         self.record_sequence = ContactRecord::parse(&self.record)?.sequence();
+        let sequence = self.record_sequence;
+        self.change_copies(|copies| copies.issue(sequence));
         self.store.put(prekeys_key(), self.prekeys.encode());
         self.store.put(record_key(), self.record.clone());
         Ok(())

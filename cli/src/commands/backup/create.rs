@@ -68,8 +68,7 @@ impl Create {
         } else {
             passphrase::given(&context.globals, out)?
         };
-        let secrets =
-            profile::unlock(&context.home, own.as_ref().map(|own| own.as_str()))?.secrets;
+        let secrets = profile::unlock(&context.home, own.as_ref().map(|own| own.as_str()))?.secrets;
         let passphrase = match self.source.named(out)? {
             Some(named) => named,
             None => match own.clone() {

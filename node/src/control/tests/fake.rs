@@ -8,8 +8,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request as HttpRequest, Response, StatusCode};
 use bitchat_protocol::engine::{
-    Command, CommandError, ContactView, DeliveryState, DeliveryView, Event, ExportPage, IdentityView,
-    InvitationView, MessageView, QueueView, Reply, Who,
+    Command, CommandError, ContactView, DeliveryState, DeliveryView, Event, ExportPage,
+    IdentityView, InvitationView, MessageView, QueueView, Reply, Who,
 };
 use bitchat_protocol::id::{AccountId, DeviceId, MessageId};
 use bitchat_protocol::time::UnixMillis;
