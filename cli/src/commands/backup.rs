@@ -102,8 +102,10 @@ impl Source {
         if let Some(given) = passphrase::given(&context.globals, out)? {
             return Ok(given);
         }
-        passphrase::ask_for("Passphrase of the backup: ")?
-            .ok_or_else(|| UserError::from(NodeError::NoPassphrase))
+        passphrase::ask_for("Passphrase of the backup: ")?.ok_or_else(|| {
+            let hint = "type it when asked, or give `--backup-passphrase-file FILE`";
+            UserError::usage("no_passphrase", "the backup needs a passphrase", hint)
+        })
     }
 }
 

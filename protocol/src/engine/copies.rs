@@ -13,8 +13,11 @@ use crate::store::{Key, Store, StoreError, Table};
 impl<S: Store, R: CryptoRng> Engine<S, R> {
     /// The shell says where the profile lives.
     pub(super) fn placed(&mut self, place: PlaceHash) {
+        let before = self.copies.seen();
         self.change_copies(|copies| copies.run_at(place));
-        self.report_copies();
+        if self.copies.seen() != before {
+            self.report_copies();
+        }
     }
 
     /// A person says that no other copy is in use.
