@@ -102,7 +102,14 @@ impl Copies {
 
 #[cfg(test)]
 mod tests {
+    use rand_chacha::ChaCha20Rng;
+    use rand_chacha::rand_core::SeedableRng;
+
     use super::*;
+    use crate::crypto::Secret;
+    use crate::identity::{Account, Device, Identity, Phrase};
+    use crate::prekey::Prekeys;
+    use crate::time::UnixMillis;
 
     #[test]
     fn a_record_is_foreign_if_it_is_later_than_the_oldest_of_ours_and_none_of_them() {
@@ -116,6 +123,47 @@ mod tests {
         assert!(!copies.is_foreign(40) && !copies.is_foreign(660));
         assert!(copies.is_foreign(41) && copies.is_foreign(661));
         assert!(!copies.is_foreign(11), "forgotten, so it may have been ours");
+    }
+
+    /// A device of account `account` and a record that it signed.
+    fn device(account: u8, seed: u8, generation: u64) -> (Certificate, ContactRecord) {
+        let phrase = Phrase::from_entropy(Secret::take(&mut [account; 32])).expect("32 bytes");
+        let device =
+            Device::from_secrets(Secret::take(&mut [seed; 32]), Secret::take(&mut [seed + 1; 32]));
+        let now = UnixMillis(1_800_000_000_000);
+        let certificate = Account::from_phrase(&phrase).certify(&device, 1, generation, now);
+        let identity = Identity::new(device, certificate.clone()).expect("its own certificate");
+        let mut prekeys = Prekeys::generate(&mut ChaCha20Rng::from_seed([seed; 32]), now);
+        let record = ContactRecord::issue(&identity, &mut prekeys, &[], now).expect("issues");
+        (certificate, ContactRecord::parse(&record).expect("own record"))
+    }
+
+    fn seen_after(record: &ContactRecord, issued: &[u64]) -> CopiesSeen {
+        let (ours, _) = device(1, 10, 5);
+        let mut copies = Copies::default();
+        issued.iter().for_each(|sequence| copies.issue(*sequence));
+        copies.look_at(&ours, record);
+        copies.seen()
+    }
+
+    #[test]
+    fn only_a_later_device_of_the_same_account_supersedes_this_one() {
+        let superseded =
+            |account, generation| seen_after(&device(account, 20, generation).1, &[]).superseded;
+
+        assert!(superseded(1, 6));
+        assert!(!superseded(1, 5) && !superseded(1, 4), "not a later one");
+        assert!(!superseded(2, 6), "somebody else's account");
+    }
+
+    #[test]
+    fn a_record_of_this_device_that_it_never_issued_was_signed_by_a_copy() {
+        let (_, record) = device(1, 10, 5);
+        let sequence = record.sequence();
+
+        assert!(seen_after(&record, &[sequence - 1]).copied);
+        assert!(!seen_after(&record, &[sequence - 1, sequence]).copied);
+        assert!(!seen_after(&record, &[sequence + 1]).copied, "from before what is remembered");
     }
 
     #[test]

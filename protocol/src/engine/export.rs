@@ -83,36 +83,46 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         history: bool,
     ) -> Result<ExportPage, CommandError> {
         match cursor.messages {
-            Some((account, index)) => self.export_messages(account, index, history),
-            None => Ok(self.export_contacts(cursor.contact)),
+            Some((account, index)) => self.export_messages(account, index),
+            None => self.export_contacts(cursor.contact, history),
         }
     }
 
-    fn export_contacts(&self, after: Option<AccountId>) -> ExportPage {
+    /// Without history a conversation stands beside its contact: it has no page of its own.
+    fn export_contacts(
+        &mut self,
+        after: Option<AccountId>,
+        history: bool,
+    ) -> Result<ExportPage, CommandError> {
         let contacts: Vec<_> = self.book.after(after).take(CONTACTS_PAGE).cloned().collect();
         let full = contacts.len() == CONTACTS_PAGE;
         let contact = contacts.last().map(|contact| contact.account).filter(|_| full);
         let mut items = Vec::new();
         for contact in contacts {
+            let account = contact.account;
             items.extend_from_slice(&Item::Contact(Box::new(contact)).frame());
+            if !history {
+                let conversation = self.saved_conversation(account, history)?;
+                items.extend_from_slice(&Item::Conversation(account, conversation).frame());
+            }
         }
         let next = match contact {
             Some(_) => Some(ExportCursor { contact, messages: None }),
-            None => self.first_account(None),
+            None if history => self.first_account(None),
+            None => None,
         };
-        ExportPage { items, next }
+        Ok(ExportPage { items, next })
     }
 
     fn export_messages(
         &mut self,
         account: AccountId,
         index: u64,
-        history: bool,
     ) -> Result<ExportPage, CommandError> {
         let mut items = Vec::new();
-        let limit = if history { MESSAGES_PAGE } else { 0 };
-        let rows = self.store.scan(Table::Message, &account.0, &index.to_be_bytes(), limit)?;
-        let more = history && rows.len() == limit;
+        let from = index.to_be_bytes();
+        let rows = self.store.scan(Table::Message, &account.0, &from, MESSAGES_PAGE)?;
+        let full = rows.len() == MESSAGES_PAGE;
         let mut last = index;
         for row in &rows {
             let (index, message) = Stored::from_row(row)?;
@@ -120,12 +130,12 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             let saved = self.saved(account, index, message)?;
             items.extend_from_slice(&Item::Message(Box::new(saved)).frame());
         }
-        let next = if more {
+        let next = if full {
             let messages = Some((account, last.saturating_add(1)));
             Some(ExportCursor { contact: None, messages })
         } else {
             // With the last page, so that no message comes between a count and what it counts.
-            let conversation = self.saved_conversation(account, history)?;
+            let conversation = self.saved_conversation(account, true)?;
             items.extend_from_slice(&Item::Conversation(account, conversation).frame());
             self.first_account(Some(account))
         };
@@ -165,5 +175,24 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         let next_index = if history { now.next_index } else { 0 };
         let heads = if history { now.heads } else { Vec::new() };
         Ok(Conversation { sent: 0, next_index, heads, ..now })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_survives_its_text_and_nothing_else_is_one() {
+        let account = AccountId([3; 32]);
+        for (contact, messages) in
+            [(None, None), (Some(account), None), (None, Some((account, u64::MAX)))]
+        {
+            let cursor = ExportCursor { contact, messages };
+            assert_eq!(cursor.to_string().parse(), Ok(cursor));
+        }
+        for text in ["", "contacts/", "messages", "messages/x/1", "contacts/x", "x"] {
+            assert!(text.parse::<ExportCursor>().is_err(), "{text:?}");
+        }
     }
 }
