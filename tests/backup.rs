@@ -269,7 +269,7 @@ fn a_backup_that_does_not_hold_is_refused_with_the_exit_code_of_its_kind() {
     assert!(taken.stderr.contains("--home"), "{taken:?}");
 }
 
-/// The way of a script: through a pipe, with one passphrase for everything.
+/// The way of a script: through a pipe, with one passphrase for everything, in front of it.
 #[test]
 fn a_backup_goes_through_a_pipe_under_the_profiles_own_passphrase() {
     let stage = Stage::new();
@@ -280,8 +280,9 @@ fn a_backup_goes_through_a_pipe_under_the_profiles_own_passphrase() {
     let program = env!("CARGO_BIN_EXE_bitchat-under-test");
     let (from, to) = (alice.home().display(), copy.home().display());
     let pipe = format!(
-        "'{program}' --home '{from}' --passphrase-file '{secret}' backup create - | \
-         '{program}' --home '{to}' --passphrase-file '{secret}' backup restore -"
+        "{{ cat '{secret}'; echo; \
+            '{program}' --home '{from}' --passphrase-file '{secret}' backup create -; }} | \
+         '{program}' --home '{to}' --passphrase-file - backup restore -"
     );
 
     let piped = Command::new("sh").args(["-c", &pipe]).output().expect("a shell");

@@ -79,8 +79,8 @@ impl Backup {
 
 impl Verify {
     fn run(self, context: &Context, out: &mut Output) -> Result<(), Stop> {
+        let input = open(&self.file)?; // Before anybody types a passphrase for nothing.
         let passphrase = self.source.of_backup(context, out)?;
-        let input = open(&self.file)?;
         let contents = bitchat_node::backup::verify(input, &passphrase)?;
         let report = Report::new(&self.file, &contents, None);
         out.answer(&report, |_| format!("the backup is whole\n{}", report.lines()))

@@ -73,7 +73,7 @@ impl Create {
             Some(named) => named,
             None => match own.clone() {
                 Some(own) => own,
-                None => passphrase::ask_new()?,
+                None => new_passphrase()?,
             },
         };
         let mut creator = Creator::begin(sink, &passphrase, &secrets, self.history)?;
@@ -100,6 +100,21 @@ impl Create {
             }
         }
     }
+}
+
+/// For the backup of a profile that has none.
+fn new_passphrase() -> Result<Secret, UserError> {
+    passphrase::ask_new().map_err(|error| {
+        if error.code != NodeError::NoPassphrase.code() {
+            return error;
+        }
+        let hint = "give one with `--backup-passphrase-file FILE` (`-`: first line of stdin)";
+        UserError {
+            message: "a backup needs a passphrase".to_owned(),
+            hint: hint.to_owned(),
+            ..error
+        }
+    })
 }
 
 fn own_passphrase(context: &Context, out: &mut Output) -> Result<Secret, UserError> {

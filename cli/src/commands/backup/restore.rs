@@ -35,6 +35,7 @@ impl Restore {
             let error = UserError::from(NodeError::ProfileExists { home: home.root().to_owned() });
             return Err(UserError { hint: hint.to_owned(), ..error }.into());
         }
+        let input = open(&self.file)?;
         let named = self.source.named(out)?;
         let both = named.is_some();
         let own = if both { passphrase::given(&context.globals, out)? } else { None };
@@ -44,7 +45,7 @@ impl Restore {
         };
         let own = own.unwrap_or_else(|| of_backup.clone());
         let own = (!self.no_passphrase).then_some(own.as_str());
-        let restored = backup::restore(home, open(&self.file)?, &of_backup, own)?;
+        let restored = backup::restore(home, input, &of_backup, own)?;
         if self.no_passphrase {
             let message = "the keys of this profile are not protected by a passphrase";
             out.warn("no_passphrase", message, "use such a profile for tests only");
