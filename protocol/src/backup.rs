@@ -188,7 +188,7 @@ impl Intake {
     /// # Errors
     ///
     /// [`Malformed`] if it is no item, or none that may stand here.
-    pub fn next(&mut self) -> Result<Option<Item>, Malformed> {
+    pub fn item(&mut self) -> Result<Option<Item>, Malformed> {
         let Some((length, header)) = length_of(&self.buffer)? else { return Ok(None) };
         let end = header + length;
         let Some(bytes) = self.buffer.get(header..end) else { return Ok(None) };

@@ -50,7 +50,7 @@ fn opened_by_us(file: &[u8]) -> Result<Vec<u8>, AgeError> {
     let line = file[mac + 1..].iter().position(|byte| *byte == b'\n').ok_or(AgeError::Foreign)?;
     let (header, rest) = file.split_at(mac + 1 + line + 1);
     let (nonce, payload) = rest.split_at(PAYLOAD_NONCE_BYTES);
-    let nonce = nonce.try_into().expect("16 bytes");
+    let nonce = nonce.try_into().map_err(|_| AgeError::Damaged)?;
     let mut opener = AgeHeader::parse(header)?.open(PASSPHRASE.as_bytes(), nonce)?;
     let mut plaintext = Vec::new();
     for (chunk, last) in chunks(payload, CHUNK_BYTES + CHUNK_TAG_BYTES) {

@@ -74,7 +74,7 @@ impl<W: Write> Creator<W> {
     /// [`NodeError::BackupDamaged`] if they are none, [`NodeError::BackupIo`].
     pub fn take(&mut self, items: &[u8]) -> Result<(), NodeError> {
         self.intake.push(items);
-        while self.intake.next().map_err(|error| damaged(error.0))?.is_some() {}
+        while self.intake.item().map_err(|error| damaged(error.0))?.is_some() {}
         self.put(items)
     }
 

@@ -31,7 +31,7 @@ pub(super) struct Opened<R> {
 /// [`NodeError::BackupDamaged`], [`NodeError::BackupIo`].
 pub fn verify(input: impl Read, passphrase: &str) -> Result<Contents, NodeError> {
     let mut backup = Opened::new(input, passphrase)?;
-    while backup.next()?.is_some() {}
+    while backup.item()?.is_some() {}
     backup.contents()
 }
 
@@ -48,7 +48,7 @@ impl<R: Read> Opened<R> {
         let mut intake = Intake::default();
         intake.push(first.strip_prefix(MAGIC).ok_or_else(|| other_payload(&first))?);
         let head = loop {
-            match intake.next().map_err(|error| damaged(error.0))? {
+            match intake.item().map_err(|error| damaged(error.0))? {
                 Some(Item::Head(head)) => break head,
                 Some(_) => return Err(damaged("the identity")),
                 None if ended => return Err(damaged("it ends too early")),
@@ -63,9 +63,9 @@ impl<R: Read> Opened<R> {
     }
 
     /// The next item; `None` after the last chunk.
-    pub(super) fn next(&mut self) -> Result<Option<Item>, NodeError> {
+    pub(super) fn item(&mut self) -> Result<Option<Item>, NodeError> {
         loop {
-            if let Some(item) = self.intake.next().map_err(|error| damaged(error.0))? {
+            if let Some(item) = self.intake.item().map_err(|error| damaged(error.0))? {
                 return Ok(Some(item));
             }
             if self.ended {

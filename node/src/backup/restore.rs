@@ -107,7 +107,7 @@ fn make<R: Read>(
 /// Writes every item as rows, in commits of bounded size.
 fn fill<R: Read>(store: &SledStore, backup: &mut Opened<R>) -> Result<Contents, NodeError> {
     let mut overlay = Overlay::new(store.clone());
-    while let Some(item) = backup.next()? {
+    while let Some(item) = backup.item()? {
         check(&item)?;
         item.write(&mut overlay);
         if overlay.open_writes() >= COMMIT_ROWS {

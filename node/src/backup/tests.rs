@@ -46,7 +46,7 @@ fn contact(number: u32) -> Item {
         generation: 1,
         addresses: Vec::new(),
         token: None,
-        verified: number % 2 == 0,
+        verified: number.is_multiple_of(2),
         added: UnixMillis(1),
         former: Vec::new(),
     }))

@@ -72,7 +72,7 @@ fn take<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Result<(Vec<Item>, bool),
     let (mut intake, mut items) = (Intake::default(), Vec::new());
     for piece in pieces {
         intake.push(piece);
-        while let Some(item) = intake.next()? {
+        while let Some(item) = intake.item()? {
             items.push(item);
         }
     }

@@ -288,7 +288,7 @@ mod tests {
 
     fn opener(header: &[u8], passphrase: &[u8]) -> Result<AgeOpener, AgeError> {
         let (text, nonce) = header.split_at(header.len() - PAYLOAD_NONCE_BYTES);
-        AgeHeader::parse(text)?.open(passphrase, nonce.try_into().expect("16 bytes"))
+        AgeHeader::parse(text)?.open(passphrase, nonce.try_into().map_err(|_| AgeError::Damaged)?)
     }
 
     #[test]
