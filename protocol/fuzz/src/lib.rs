@@ -24,14 +24,15 @@ mod seeds;
 pub use codec::{certificate, contact_record, content, frame, ids, invitation_link};
 pub use network::hostile_network;
 pub use opening::{handshake_accept, ratchet_open};
-pub use rest::{ratchet_record, rows, session_record};
+pub use rest::{backup, ratchet_record, rows, session_record};
 pub use seeds::seeds;
 
 /// What a target does with its bytes.
 pub type Body = fn(&[u8]);
 
 /// Every target: the name is that of its file and of its folder of the corpus.
-pub const TARGETS: [(&str, Body); 12] = [
+pub const TARGETS: [(&str, Body); 13] = [
+    ("backup", backup),
     ("certificate", certificate),
     ("contact_record", contact_record),
     ("content", content),

@@ -1,7 +1,10 @@
 //! What comes from our own disk, damaged.
 
 use bitchat_proto::rest;
+use bitchat_protocol::backup::Intake;
 use bitchat_protocol::contact::Contact;
+use bitchat_protocol::copies::Copies;
+use bitchat_protocol::crypto::AgeHeader;
 use bitchat_protocol::id::MessageId;
 use bitchat_protocol::invitation::Issued;
 use bitchat_protocol::outbox::OutboxRow;
@@ -75,7 +78,33 @@ pub fn rows(bytes: &[u8]) {
         Prekeys::decode(&prekeys.encode()).expect("own row");
         let _ = prekeys.next_sequence(NOW);
     }
+    if let Ok(copies) = Copies::decode(bytes) {
+        assert_eq!(Copies::decode(&copies.encode()).expect("own row"), copies);
+    }
     if let Ok((_, issued)) = Issued::decode(bytes) {
         let _ = issued.admits(NOW);
     }
+}
+
+/// The payload of a backup, whole and in pieces, and the header in front of one.
+pub fn backup(bytes: &[u8]) {
+    let _ = AgeHeader::parse(bytes);
+    let whole = items(bytes.chunks(bytes.len().max(1)));
+    assert_eq!(items(bytes.chunks(3)), whole, "the pieces make a difference");
+    if let Some((frames, complete)) = whole {
+        let again = items(std::iter::once(frames.as_slice()));
+        assert_eq!(again, Some((frames.clone(), complete)), "own items change by being read");
+    }
+}
+
+/// The items of a payload as we encode them and whether they end; `None` if it is refused.
+fn items<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Option<(Vec<u8>, bool)> {
+    let (mut intake, mut frames) = (Intake::default(), Vec::new());
+    for piece in pieces {
+        intake.push(piece);
+        while let Some(item) = intake.item().ok()? {
+            frames.extend_from_slice(&item.frame());
+        }
+    }
+    Some((frames, intake.is_complete()))
 }
