@@ -9,9 +9,9 @@
 //! implementation. Why it is ours: docs/decisions/0017-own-age-format.md. What it does *not* do:
 //! public-key recipients, armour, files. A reader learns nothing about a chunk before its tag holds.
 
+use ::hmac::{Hmac, KeyInit, Mac};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use ::hmac::{Hmac, KeyInit, Mac};
 use rand_core::CryptoRng;
 use scrypt::Params;
 use sha2::Sha256;

@@ -118,6 +118,11 @@ impl Fake {
 }
 
 impl Memory {
+    fn done(&mut self, asked: String) -> Reply {
+        self.asked.push(asked);
+        Reply::Done
+    }
+
     fn answer(&mut self, command: Command) -> Result<Reply, CommandError> {
         if let Some(failure) = &self.failure {
             return Err(failure.clone());
@@ -169,13 +174,10 @@ impl Memory {
                 Reply::Messages(vec![message(1, false), message(0, true)])
             }
             Command::Queue => Reply::Queue(vec![row()]),
+            Command::AcceptCopy => self.done("AcceptCopy".to_owned()),
             Command::Export { cursor, history } => {
                 self.asked.push(format!("Export {cursor} history={history}"));
                 Reply::Export(ExportPage { items: vec![1, 2, 3], next: None })
-            }
-            Command::AcceptCopy => {
-                self.asked.push("AcceptCopy".to_owned());
-                Reply::Done
             }
         })
     }
