@@ -338,7 +338,7 @@ const fn writes(command: &Command) -> bool {
         | Command::Delivery(_)
         | Command::Inbox { .. }
         | Command::History { .. }
-        | Command::Export { .. }
+        | Command::BackupPage { .. }
         | Command::Queue => false,
         Command::Invite { .. }
         | Command::AddContact { .. }

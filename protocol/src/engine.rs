@@ -21,13 +21,13 @@ pub mod input;
 pub mod output;
 
 mod admit;
+mod archive;
 mod commit;
 mod connection;
 mod contacts;
 mod copies;
 mod deliver;
 mod drain;
-mod export;
 mod forget;
 mod frame;
 mod invite;
@@ -40,12 +40,12 @@ mod view;
 
 pub use crate::id::SendToken;
 pub use crate::outbox::DeliveryState;
+pub use archive::{BackupCursor, BackupPage};
 pub use command::{
     Command, CommandError, ContactView, DeliveryView, Extent, IdentityView, InvitationView,
     MessageView, QueueView, Reply, Who,
 };
 pub use copies::restored_key;
-pub use export::{ExportCursor, ExportPage};
 pub use input::{CommandId, Input};
 pub use output::{Event, Fact, Output};
 pub use start::Setup;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::export::{ExportCursor, ExportPage};
+use super::archive::{BackupCursor, BackupPage};
 use crate::id::{AccountId, DeviceId, MessageId};
 use crate::outbox::DeliveryState;
 use crate::time::UnixMillis;
@@ -94,10 +94,10 @@ pub enum Command {
     },
     /// What is not delivered yet, oldest first. → [`Reply::Queue`]
     Queue,
-    /// One page of what a backup holds. → [`Reply::Export`]
-    Export {
+    /// One page of what a backup holds. → [`Reply::BackupPage`]
+    BackupPage {
         /// Where to go on; the default is the beginning.
-        cursor: ExportCursor,
+        cursor: BackupCursor,
         /// Whether messages are wanted.
         history: bool,
     },
@@ -133,8 +133,8 @@ pub enum Reply {
     Messages(Vec<MessageView>),
     /// To `Queue`.
     Queue(Vec<QueueView>),
-    /// To `Export`.
-    Export(ExportPage),
+    /// To `BackupPage`.
+    BackupPage(BackupPage),
 }
 
 /// Our own account and device.

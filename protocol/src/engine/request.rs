@@ -53,7 +53,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 self.history(&who, before, max).map(Reply::Messages)
             }
             Command::Queue => Ok(Reply::Queue(self.queue_views())),
-            Command::Export { cursor, history } => self.export(cursor, history).map(Reply::Export),
+            Command::BackupPage { cursor, history } => {
+                self.backup_page(cursor, history).map(Reply::BackupPage)
+            }
             Command::AcceptCopy => self.accept_copy().map(|()| Reply::Done),
         }
     }

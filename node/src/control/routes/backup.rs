@@ -5,13 +5,13 @@
 use axum::extract::{Path, State};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bitchat_protocol::engine::{Command, ExportCursor, Reply};
+use bitchat_protocol::engine::{BackupCursor, Command, Reply};
 use serde::Deserialize;
 
 use super::{Answer, answer, done, mismatch};
 use crate::control::Handle;
 use crate::control::request::{Params, bad};
-use crate::control::view::{BackupPage, Nothing};
+use crate::control::view::{BackupPage as PageView, Nothing};
 use crate::metrics::WarningCode;
 
 #[derive(Deserialize)]
@@ -25,15 +25,15 @@ pub(in crate::control) struct Wish {
 pub(in crate::control) async fn page(
     State(handle): State<Handle>,
     Params(wish): Params<Wish>,
-) -> Answer<BackupPage> {
+) -> Answer<PageView> {
     let cursor = match wish.cursor.as_deref() {
-        None => ExportCursor::default(),
+        None => BackupCursor::default(),
         Some(text) => text.parse().map_err(|_| bad("no cursor of a backup".to_owned()))?,
     };
-    let reply = handle.ask(Command::Export { cursor, history: wish.history }).await?;
-    let Reply::Export(page) = reply else { return Err(mismatch().into()) };
+    let reply = handle.ask(Command::BackupPage { cursor, history: wish.history }).await?;
+    let Reply::BackupPage(page) = reply else { return Err(mismatch().into()) };
     let next = page.next.map(|next| next.to_string());
-    answer(BackupPage { items: STANDARD.encode(&page.items), next })
+    answer(PageView { items: STANDARD.encode(&page.items), next })
 }
 
 /// Ends a warning that only a person can judge.

@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request as HttpRequest, Response, StatusCode};
 use bitchat_protocol::engine::{
-    Command, CommandError, ContactView, DeliveryState, DeliveryView, Event, ExportPage,
+    BackupPage, Command, CommandError, ContactView, DeliveryState, DeliveryView, Event,
     IdentityView, InvitationView, MessageView, QueueView, Reply, Who,
 };
 use bitchat_protocol::id::{AccountId, DeviceId, MessageId};
@@ -175,9 +175,9 @@ impl Memory {
             }
             Command::Queue => Reply::Queue(vec![row()]),
             Command::AcceptCopy => self.done("AcceptCopy".to_owned()),
-            Command::Export { cursor, history } => {
+            Command::BackupPage { cursor, history } => {
                 self.asked.push(format!("Export {cursor} history={history}"));
-                Reply::Export(ExportPage { items: vec![1, 2, 3], next: None })
+                Reply::BackupPage(BackupPage { items: vec![1, 2, 3], next: None })
             }
         })
     }

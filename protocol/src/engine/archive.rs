@@ -23,16 +23,16 @@ const CONTACTS_PAGE: usize = 64;
 /// Messages of a page: at most 4 MiB of text.
 const MESSAGES_PAGE: usize = 64;
 
-/// Where an export goes on.
+/// Where a backup goes on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ExportCursor {
+pub struct BackupCursor {
     /// Contacts up to this one are through.
     contact: Option<AccountId>,
     /// The account whose messages come next, and from which index.
     messages: Option<(AccountId, u64)>,
 }
 
-impl fmt::Display for ExportCursor {
+impl fmt::Display for BackupCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.messages, self.contact) {
             (Some((account, index)), _) => write!(f, "messages/{account}/{index}"),
@@ -42,11 +42,11 @@ impl fmt::Display for ExportCursor {
     }
 }
 
-impl FromStr for ExportCursor {
+impl FromStr for BackupCursor {
     type Err = Malformed;
 
     fn from_str(text: &str) -> Result<Self, Malformed> {
-        const WRONG: Malformed = Malformed("export cursor");
+        const WRONG: Malformed = Malformed("backup cursor");
         let parts: Vec<&str> = text.split('/').collect();
         let account = |text: &str| text.parse().map_err(|_| WRONG);
         match parts.as_slice() {
@@ -63,37 +63,37 @@ impl FromStr for ExportCursor {
 
 /// One page: items, each behind its length, and where to go on.
 #[derive(Clone)]
-pub struct ExportPage {
+pub struct BackupPage {
     /// The bytes of whole items.
     pub items: Vec<u8>,
     /// `None`: this was the last.
-    pub next: Option<ExportCursor>,
+    pub next: Option<BackupCursor>,
 }
 
-impl fmt::Debug for ExportPage {
+impl fmt::Debug for BackupPage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ExportPage({} bytes)", self.items.len())
+        write!(f, "BackupPage({} bytes)", self.items.len())
     }
 }
 
 impl<S: Store, R: CryptoRng> Engine<S, R> {
-    pub(super) fn export(
+    pub(super) fn backup_page(
         &mut self,
-        cursor: ExportCursor,
+        cursor: BackupCursor,
         history: bool,
-    ) -> Result<ExportPage, CommandError> {
+    ) -> Result<BackupPage, CommandError> {
         match cursor.messages {
-            Some((account, index)) => self.export_messages(account, index),
-            None => self.export_contacts(cursor.contact, history),
+            Some((account, index)) => self.messages_page(account, index),
+            None => self.contacts_page(cursor.contact, history),
         }
     }
 
     /// Without history a conversation stands beside its contact: it has no page of its own.
-    fn export_contacts(
+    fn contacts_page(
         &mut self,
         after: Option<AccountId>,
         history: bool,
-    ) -> Result<ExportPage, CommandError> {
+    ) -> Result<BackupPage, CommandError> {
         let contacts: Vec<_> = self.book.after(after).take(CONTACTS_PAGE).cloned().collect();
         let full = contacts.len() == CONTACTS_PAGE;
         let contact = contacts.last().map(|contact| contact.account).filter(|_| full);
@@ -107,18 +107,18 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             }
         }
         let next = match contact {
-            Some(_) => Some(ExportCursor { contact, messages: None }),
+            Some(_) => Some(BackupCursor { contact, messages: None }),
             None if history => self.first_account(None),
             None => None,
         };
-        Ok(ExportPage { items, next })
+        Ok(BackupPage { items, next })
     }
 
-    fn export_messages(
+    fn messages_page(
         &mut self,
         account: AccountId,
         index: u64,
-    ) -> Result<ExportPage, CommandError> {
+    ) -> Result<BackupPage, CommandError> {
         let mut items = Vec::new();
         let from = index.to_be_bytes();
         let rows = self.store.scan(Table::Message, &account.0, &from, MESSAGES_PAGE)?;
@@ -132,19 +132,19 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         }
         let next = if full {
             let messages = Some((account, last.saturating_add(1)));
-            Some(ExportCursor { contact: None, messages })
+            Some(BackupCursor { contact: None, messages })
         } else {
             // With the last page, so that no message comes between a count and what it counts.
             let conversation = self.saved_conversation(account, true)?;
             items.extend_from_slice(&Item::Conversation(account, conversation).frame());
             self.first_account(Some(account))
         };
-        Ok(ExportPage { items, next })
+        Ok(BackupPage { items, next })
     }
 
-    fn first_account(&self, after: Option<AccountId>) -> Option<ExportCursor> {
+    fn first_account(&self, after: Option<AccountId>) -> Option<BackupCursor> {
         let account = self.book.after(after).next()?.account;
-        Some(ExportCursor { contact: None, messages: Some((account, 0)) })
+        Some(BackupCursor { contact: None, messages: Some((account, 0)) })
     }
 
     /// A message as a restored device may show it. The outbox stays behind, so what was under way
@@ -188,11 +188,11 @@ mod tests {
         for (contact, messages) in
             [(None, None), (Some(account), None), (None, Some((account, u64::MAX)))]
         {
-            let cursor = ExportCursor { contact, messages };
+            let cursor = BackupCursor { contact, messages };
             assert_eq!(cursor.to_string().parse(), Ok(cursor));
         }
         for text in ["", "contacts/", "messages", "messages/x/1", "contacts/x", "x"] {
-            assert!(text.parse::<ExportCursor>().is_err(), "{text:?}");
+            assert!(text.parse::<BackupCursor>().is_err(), "{text:?}");
         }
     }
 }
