@@ -90,12 +90,13 @@ impl Profile {
         &self.home
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bitchat-under-test"));
         command.arg("--home").arg(&self.home).args(&self.extra).args(args);
         command
             .env_remove("BITCHAT_HOME")
             .env_remove("BITCHAT_PASSPHRASE_FILE")
+            .env_remove("BITCHAT_KEY_FILE")
             .env("NO_COLOR", "1");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -110,6 +111,16 @@ impl Profile {
         }
     }
 
+    /// Starts a command and kills it (kill -9) after `moment`, if it still runs.
+    pub(crate) fn kill_after(&self, args: &[&str], moment: Duration) {
+        let mut command = self.command(args);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("the program runs");
+        std::thread::sleep(moment);
+        drop(child.kill());
+        drop(child.wait());
+    }
+
     pub(crate) fn run_with(&self, args: &[&str], stdin: &str) -> Finished {
         let mut child = self.command(args).stdin(Stdio::piped()).spawn().expect("the program runs");
         // A program that refuses early closes its stdin; what it says is what counts.
@@ -120,6 +131,19 @@ impl Profile {
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
+    }
+
+    /// With bytes on stdin, and stdout as bytes.
+    pub(crate) fn run_bytes(&self, args: &[&str], stdin: &[u8]) -> (Finished, Vec<u8>) {
+        let mut child = self.command(args).stdin(Stdio::piped()).spawn().expect("the program runs");
+        drop(child.stdin.take().expect("piped").write_all(stdin));
+        let output = child.wait_with_output().expect("it ends");
+        let finished = Finished {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        };
+        (finished, output.stdout)
     }
 
     /// Runs a command that must succeed and returns its JSON objects, one a line.

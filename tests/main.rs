@@ -12,10 +12,12 @@
 
 mod architecture;
 mod backup;
+mod carried;
 mod cli;
 mod crash;
 mod errors;
 mod harness;
+mod keys;
 mod messaging;
 mod monitoring;
 mod power_cut;

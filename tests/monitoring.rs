@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use crate::harness::{Profile, Stage, TCP, eventually};
 
 /// GET over plain HTTP/1.1: status code and body.
-fn get(profile: &Profile, path: &str) -> (u16, String) {
+pub(crate) fn get(profile: &Profile, path: &str) -> (u16, String) {
     let status = &profile.json(&["status"])[0];
     let address = status["metrics"].as_str().expect("metrics are served").to_owned();
     let mut stream = TcpStream::connect(&address).expect("a listener");

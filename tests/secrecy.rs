@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use bitchat_node::keystore::Keystore;
+use bitchat_node::keystore::{Factors, Keystore};
 use bitchat_node::store::{SledStore, StoreOpenError};
 use bitchat_protocol::id::AccountId;
 use bitchat_protocol::store::{Store, Table};
@@ -205,8 +205,9 @@ fn a_conversation_that_was_removed_with_its_history_is_closed_in_older_copies_to
     let copied = Command::new("cp").arg("-r").args([&data, &copy]).status();
     assert!(copied.expect("cp runs").success());
     let open = || {
-        let keys = Keystore::open(&alice.home().join("keystore.json"), None).expect("opens");
-        SledStore::open(&copy, keys.store_keys)
+        let keys = Keystore::open(&alice.home().join("keystore.json"), &Factors::default())
+            .expect("opens");
+        SledStore::open(&copy, keys.into_unlocked().store_keys)
     };
     let texts = open().expect("opens").scan(Table::Message, &account.0, &[], 10).expect("reads");
     assert!(contains(&texts[0].value, TEXT.as_bytes()), "the copy holds nothing to be erased");

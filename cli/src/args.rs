@@ -49,6 +49,11 @@ pub(crate) struct Globals {
     #[arg(hide_env_values = true, help_heading = "Global options")]
     pub(crate) passphrase_file: Option<PathBuf>,
 
+    /// Key file, the second factor of a profile that has one
+    #[arg(long, global = true, value_name = "FILE", env = "BITCHAT_KEY_FILE")]
+    #[arg(hide_env_values = true, help_heading = "Global options")]
+    pub(crate) key_file: Option<PathBuf>,
+
     /// One JSON object a line on stdout; errors as JSON on stderr
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) json: bool,

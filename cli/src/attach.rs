@@ -7,9 +7,9 @@
 //! ```
 
 use bitchat_node::config::Config;
-use bitchat_node::error::NodeError;
+use bitchat_node::error::{Category, NodeError};
 use bitchat_node::home::Home;
-use bitchat_node::{Mode, Node, NodeOptions};
+use bitchat_node::{Credentials, Mode, Node, NodeOptions};
 
 use crate::args::Globals;
 use crate::client::{Client, Guest, Socket};
@@ -25,6 +25,39 @@ pub(crate) struct Context {
     pub(crate) globals: Globals,
     /// Where the profile is.
     pub(crate) home: Home,
+}
+
+impl Context {
+    /// What opens the key store, with the key file that the flags name.
+    pub(crate) fn credentials(&self, passphrase: Option<Secret>) -> Credentials {
+        Credentials { passphrase, key_file: self.globals.key_file.clone() }
+    }
+
+    /// Refuses while a daemon runs: what a command is about to change is in its memory.
+    pub(crate) async fn no_daemon(&self) -> Result<(), UserError> {
+        if Socket::find(&self.home.socket()).await?.is_none() {
+            return Ok(());
+        }
+        let message = "a daemon runs for this profile and has its keys open";
+        let hint = "stop it (`bitchat status` shows its process), do this, then start it again";
+        Err(UserError::new(Category::Store, "daemon_running", message, hint))
+    }
+
+    /// Opens the key store to change it; asks for the passphrase only if it needs one.
+    pub(crate) fn open_keys<T>(
+        &self,
+        out: &mut Output,
+        mut open: impl FnMut(Credentials, &mut Output) -> Result<T, NodeError>,
+    ) -> Result<T, UserError> {
+        let given = passphrase::given(&self.globals, out)?;
+        match open(self.credentials(given), out) {
+            Err(NodeError::NoPassphrase) => match passphrase::ask()? {
+                Some(asked) => Ok(open(self.credentials(Some(asked)), out)?),
+                None => Err(NodeError::NoPassphrase.into()),
+            },
+            other => Ok(other?),
+        }
+    }
 }
 
 /// Talks to the daemon of the profile, or starts a node in this process.
@@ -68,7 +101,7 @@ pub(crate) async fn start(
     };
     let options = |passphrase| NodeOptions {
         home: context.home.clone(),
-        passphrase,
+        credentials: context.credentials(passphrase),
         config: config.clone(),
         mode,
     };

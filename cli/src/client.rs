@@ -20,7 +20,7 @@ mod request;
 mod socket;
 
 pub(crate) use api::{Inbox, Wait};
-pub(crate) use model::{Contact, Delivery, Message, Peer, QueueRow, Status};
+pub(crate) use model::{Contact, Delivery, Exported, Imported, Message, Peer, QueueRow, Status};
 pub(crate) use request::Request;
 pub(crate) use socket::Socket;
 

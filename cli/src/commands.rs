@@ -14,9 +14,13 @@ mod config;
 mod contact;
 mod daemon;
 mod demo;
+mod export;
 mod history;
 mod id;
+mod import;
 mod init;
+mod key;
+mod passwd;
 mod peers;
 mod queue;
 mod receive;
@@ -34,6 +38,9 @@ pub(crate) enum Verb {
     Config(config::Config),
     #[command(subcommand)]
     Backup(backup::Backup),
+    Passwd(passwd::Passwd),
+    #[command(subcommand)]
+    Key(key::Key),
     Completions(completions::Completions),
     Demo(demo::Demo),
 }
@@ -53,6 +60,8 @@ pub(crate) enum NodeVerb {
     Peers(peers::Peers),
     #[command(subcommand)]
     Queue(queue::Queue),
+    ExportEnvelope(export::ExportEnvelope),
+    ImportEnvelope(import::ImportEnvelope),
 }
 
 impl Verb {
@@ -63,6 +72,8 @@ impl Verb {
             Self::Daemon(verb) => verb.run(context, out).await,
             Self::Config(verb) => verb.run(context, out),
             Self::Backup(verb) => verb.run(context, out).await,
+            Self::Passwd(verb) => verb.run(context, out).await,
+            Self::Key(verb) => verb.run(context, out).await,
             Self::Completions(verb) => verb.run(out),
             Self::Demo(verb) => verb.run(out).await,
             Self::Node(verb) => {
@@ -89,6 +100,8 @@ impl NodeVerb {
             Self::Status(verb) => verb.run(client, out).await,
             Self::Peers(verb) => verb.run(client, out).await,
             Self::Queue(verb) => verb.run(client, out).await,
+            Self::ExportEnvelope(verb) => verb.run(client, out).await,
+            Self::ImportEnvelope(verb) => verb.run(client, out).await,
         }
     }
 }

@@ -13,12 +13,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use bitchat_node::coredump;
 use bitchat_node::home::Home;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::args::{Cli, Globals, Instead};
 use crate::attach::Context;
-use crate::error::{Stop, UserError};
+use crate::error::{Stop, UserError, reason};
 use crate::output::Output;
 
 mod args;
@@ -71,6 +72,11 @@ fn run() -> ExitCode {
 
 fn execute(cli: Cli, out: &mut Output) -> Result<(), Stop> {
     let Cli { globals, verb } = cli;
+    // Before anything secret is in memory; children of ours are to be as silent.
+    if let Err(error) = coredump::forbid() {
+        let message = format!("core dumps of this process are not off: {}", reason(&error));
+        out.warn("core_dumps", &message, "run `ulimit -c 0` first");
+    }
     let home = home(&globals)?;
     let runtime = runtime()?;
     let result = runtime.block_on(verb.run(&Context { globals, home }, out));

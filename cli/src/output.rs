@@ -122,6 +122,16 @@ impl Output {
         Ok(())
     }
 
+    /// Bytes of a file on stdout.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), Stop> {
+        self.stdout.write_all(bytes).map_err(|error| stopped(&error))
+    }
+
+    /// Whether stdout is a terminal, where nobody wants the bytes of a file.
+    pub(crate) fn is_terminal() -> bool {
+        io::stdout().is_terminal()
+    }
+
     /// Hands everything to the reader of stdout.
     pub(crate) fn flush(&mut self) -> Result<(), Stop> {
         self.stdout.flush().map_err(|error| stopped(&error))?;

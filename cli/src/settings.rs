@@ -11,7 +11,7 @@ use crate::args::Globals;
 use crate::error::{UserError, reason};
 
 /// Variables that belong to this program and not to the settings.
-const OURS: &[&str] = &["BITCHAT_HOME", "BITCHAT_PASSPHRASE_FILE"];
+const OURS: &[&str] = &["BITCHAT_HOME", "BITCHAT_PASSPHRASE_FILE", "BITCHAT_KEY_FILE"];
 
 /// What flags of one command change.
 #[derive(Clone, Debug, Default)]

@@ -15,6 +15,8 @@ mod support;
 mod attach;
 #[path = "commands/chat.rs"]
 mod chat;
+#[path = "commands/envelopes.rs"]
+mod envelopes;
 #[path = "commands/prompt.rs"]
 mod prompt;
 #[path = "commands/receive.rs"]

@@ -30,7 +30,7 @@ pub use view::SCHEMA;
 
 use crate::error::NodeError;
 use problem::Problem;
-use routes::{backup, contacts, inbox, messages, node};
+use routes::{backup, contacts, envelopes, inbox, messages, node};
 
 /// The whole API over one node.
 pub fn router(handle: Handle) -> Router {
@@ -51,6 +51,8 @@ pub fn router(handle: Handle) -> Router {
             .route("/v1/queue", get(messages::queue))
             .route("/v1/backup", get(backup::page))
             .route("/v1/warnings/{code}", delete(backup::dismiss))
+            .route("/v1/envelopes/export", post(envelopes::export))
+            .route("/v1/envelopes/import", post(envelopes::import))
             .route("/v1/inbox", get(inbox::read))
             .route("/v1/inbox/ack", post(inbox::acknowledge))
             .route("/v1/inbox/stream", get(inbox::stream)),

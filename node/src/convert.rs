@@ -1,8 +1,10 @@
 //! Errors of the parts in the words of the whole.
 
+use std::path::Path;
+
 use crate::error::NodeError;
 use crate::home::HomeError;
-use crate::keystore::KeystoreError;
+use crate::keystore::{KeyFileProblem, KeystoreError};
 use crate::network::NetworkError;
 use crate::store::StoreOpenError;
 
@@ -39,6 +41,13 @@ impl From<KeystoreError> for NodeError {
             },
             KeystoreError::NoPassphrase => Self::NoPassphrase,
             KeystoreError::WrongPassphrase => Self::WrongPassphrase,
+            KeystoreError::WrongFactors => Self::WrongFactors,
+            KeystoreError::Paused { retry_after } => Self::PassphrasePause { retry_after },
+            KeystoreError::NoKeyFile => Self::NoKeyFile,
+            KeystoreError::SecondFactor { path, problem } => {
+                let hint = key_file_hint(&path, &problem);
+                Self::KeyFile { path, problem: problem.to_string(), hint }
+            }
             KeystoreError::WeakPassphrase { feedback } => Self::WeakPassphrase { why: feedback },
             KeystoreError::LongPassphrase => {
                 Self::Config { problem: text, hint: "take a shorter one".to_owned() }
@@ -54,6 +63,25 @@ impl From<KeystoreError> for NodeError {
                 Self::HomeUnwritable { path, reason: source.to_string() }
             }
             KeystoreError::Bug(_) => Self::KeystoreCorrupt { what: text },
+        }
+    }
+}
+
+fn key_file_hint(path: &Path, problem: &KeyFileProblem) -> String {
+    let path = path.display();
+    match problem {
+        KeyFileProblem::Missing | KeyFileProblem::NoFile => {
+            "name the right file with `--key-file FILE`; is its disk there?".to_owned()
+        }
+        KeyFileProblem::Unusable(_) => {
+            "name a file that you can read, in a directory that exists".to_owned()
+        }
+        KeyFileProblem::Loose { .. } => format!("take that away with `chmod 600 '{path}'`"),
+        KeyFileProblem::InsideHome => {
+            "keep it apart from what it guards: on a stick or another disk".to_owned()
+        }
+        KeyFileProblem::Length | KeyFileProblem::Guessable => {
+            "name a file that does not exist yet: it is made of 32 random bytes".to_owned()
         }
     }
 }

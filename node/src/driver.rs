@@ -347,6 +347,8 @@ const fn writes(command: &Command) -> bool {
         | Command::Remove { .. }
         | Command::Send { .. }
         | Command::AcceptCopy
-        | Command::Acknowledge { .. } => true,
+        | Command::Acknowledge { .. }
+        | Command::Export(_)
+        | Command::Import(_) => true,
     }
 }

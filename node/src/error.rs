@@ -83,6 +83,28 @@ pub enum NodeError {
     /// The passphrase does not open the key store.
     #[error("the passphrase does not open the key store")]
     WrongPassphrase,
+    /// Passphrase and key file do not open the key store together.
+    #[error("the passphrase and this key file do not open the key store together")]
+    WrongFactors,
+    /// Too many wrong passphrases; this one was not looked at.
+    #[error("too many wrong passphrases; this one was not looked at")]
+    PassphrasePause {
+        /// One will be looked at after this long.
+        retry_after: Duration,
+    },
+    /// The key store needs its key file and none was named.
+    #[error("the key store needs its key file, too")]
+    NoKeyFile,
+    /// The file that was named is not taken as key file.
+    #[error("the key file {} {problem}", path.display())]
+    KeyFile {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        problem: String,
+        /// The way out.
+        hint: String,
+    },
     /// The passphrase could be guessed.
     #[error("the passphrase is too weak: {why}")]
     WeakPassphrase {
@@ -335,7 +357,7 @@ impl NodeError {
     /// How long to wait before the same request can pass; `None` if waiting alone does not help.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
-        if let Self::Busy { retry_after } = self {
+        if let Self::Busy { retry_after } | Self::PassphrasePause { retry_after } = self {
             return Some(*retry_after);
         }
         if matches!(self, Self::Protocol(CommandError::OutboxFull(_))) {

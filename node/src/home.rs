@@ -6,6 +6,7 @@
 //!     config.toml      written by people, any mode
 //!     keystore.json    0600, see `keystore`
 //!     keystore.key     0600, only for a key store without passphrase
+//!     keystore.attempts, keystore.lock   0600, wrong passphrases, see `keystore::attempts`
 //!     data/            0700, see `store`
 //!     restore.new/     0700, a restore under way
 //!     bitchat.sock     the control socket
@@ -152,6 +153,20 @@ impl Home {
     #[must_use]
     pub fn keystore(&self) -> PathBuf {
         self.root.join("keystore.json")
+    }
+
+    /// Removes the key file of a key store that needs none any more.
+    ///
+    /// # Errors
+    ///
+    /// [`HomeError::Unwritable`].
+    pub fn remove_key_file(&self) -> Result<(), HomeError> {
+        let path = self.keystore().with_extension("key");
+        let removed = fs::remove_file(&path).and_then(|()| disk::sync_dir(&self.root));
+        match removed {
+            Err(error) if !is_missing(&error) => Err(HomeError::Unwritable { path, source: error }),
+            _ => Ok(()),
+        }
     }
 
     /// The control socket.

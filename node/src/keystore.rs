@@ -1,11 +1,13 @@
 //! The passphrase-protected secrets of a profile.
 //!
 //! ```text
-//!   passphrase --Argon2id--> KEK --opens--> DEK --opens--> phrase, device keys, nickname
-//!   key file   --HKDF------> KEK             \---HKDF----> store keys
+//!   passphrase ---Argon2id--\
+//!   and second factor -------HKDF--> KEK --opens--> DEK --opens--> phrase, device keys, nickname
+//!   or key file in the home --/                       \---HKDF----> store keys
 //! ```
 //!
-//! See docs/SPEC.md, section "Key store". Changing the passphrase rewrites the wrapped DEK alone.
+//! See docs/SPEC.md, section "Key store", and docs/KEYS.md. Changing the passphrase rewrites the
+//! wrapped DEK alone; a rotation replaces the DEK itself.
 //!
 //! # Invariants
 //!
@@ -15,25 +17,35 @@
 //! - Parameters below the floor are refused before any key is derived, absurd ones before any
 //!   memory is taken.
 //! - A key store without passphrase says so in its header; it is never the result of an omission.
+//! - A passphrase is counted on disk before it is tried, and not tried while a pause stands.
 
+mod attempts;
+mod factors;
 mod file;
 mod kdf;
+mod opened;
 mod passphrase;
 mod secrets;
 
+pub use factors::{Factors, KeyFileProblem};
 pub use kdf::KdfParameters;
+pub use opened::{Opened, Rotated};
 pub use passphrase::Passphrase;
 pub use secrets::{Secrets, StoreKeys};
 
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use bitchat_protocol::crypto::{HEADER_NONCE_BYTES, Secret, expand, open_header, seal_header};
+use bitchat_protocol::crypto::{
+    HEADER_NONCE_BYTES, Secret, expand, open_header, seal_header, wiped,
+};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use crate::home::disk;
+use attempts::Attempt;
 use file::{File, Header, Kdf, Sealed};
 
 /// Bytes of the random key in a key file.
@@ -54,11 +66,15 @@ pub struct Unlocked {
     pub protection: Protection,
 }
 
+wiped!(Unlocked { secrets, store_keys } open { protection });
+
 /// What guards a key store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protection {
     /// A passphrase.
     Passphrase,
+    /// A passphrase and a key file that lies elsewhere.
+    TwoFactors,
     /// A key file beside it: whoever reads the directory has the secrets. Deserves a standing
     /// warning.
     KeyFile,
@@ -79,6 +95,26 @@ pub enum KeystoreError {
     /// The passphrase is wrong, or the header was altered: nobody can tell these apart.
     #[error("wrong passphrase")]
     WrongPassphrase,
+    /// Passphrase and key file do not open it together; which of them is wrong nobody can tell.
+    #[error("wrong passphrase or wrong key file")]
+    WrongFactors,
+    /// Too many wrong passphrases; this one was not looked at.
+    #[error("too many wrong passphrases")]
+    Paused {
+        /// When one will be looked at.
+        retry_after: Duration,
+    },
+    /// It needs a key file and none was named.
+    #[error("the key store needs its key file")]
+    NoKeyFile,
+    /// The file that was named is not taken as key file.
+    #[error("the key file {} {problem}", path.display())]
+    SecondFactor {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        problem: KeyFileProblem,
+    },
     /// The passphrase is easy to guess.
     #[error("the passphrase is too weak: {feedback}")]
     WeakPassphrase {
@@ -124,14 +160,16 @@ pub enum KeystoreError {
 
 impl Keystore {
     /// Writes a new key store, durable when this returns. Without a passphrase the secrets are
-    /// sealed under a random key file beside it; callers ask for that only on an explicit flag.
+    /// sealed under a random key file beside it; callers ask for that only on an explicit flag. A
+    /// second factor that does not exist is made.
     ///
     /// # Errors
     ///
-    /// [`KeystoreError::Exists`], [`KeystoreError::WeakPassphrase`], [`KeystoreError::Io`].
+    /// [`KeystoreError::Exists`], [`KeystoreError::WeakPassphrase`],
+    /// [`KeystoreError::SecondFactor`], [`KeystoreError::Io`].
     pub fn create(
         path: &Path,
-        passphrase: Option<&Passphrase>,
+        factors: &Factors,
         secrets: &Secrets,
         rng: &mut impl CryptoRng,
     ) -> Result<Unlocked, KeystoreError> {
@@ -139,18 +177,12 @@ impl Keystore {
         if path.symlink_metadata().is_ok() {
             return Err(KeystoreError::Exists);
         }
-        if let Some(passphrase) = passphrase {
+        if let Some(passphrase) = &factors.passphrase {
             passphrase.check_strength(&secrets.nickname)?;
         }
         let mut salt = [0; kdf::SALT_BYTES];
         rng.fill_bytes(&mut salt);
-        let (kdf, kek) = match passphrase {
-            Some(passphrase) => {
-                let parameters = KdfParameters::FLOOR;
-                (Kdf::Argon2id(parameters), kdf::argon2id(passphrase, &salt, parameters)?)
-            }
-            None => (Kdf::KeyFile, new_key_file(path, &salt, rng)?),
-        };
+        let (kdf, kek) = new_kek(path, factors, &salt, rng)?;
         let header = Header { kdf, salt };
         let dek: Secret<32> = Secret::random(rng);
         let file = File {
@@ -165,42 +197,33 @@ impl Keystore {
                 KeystoreError::Io { path: path.to_owned(), source }
             }
         })?;
-        Ok(unlocked(&file.header, &dek, secrets.duplicate()))
+        Ok(Unlocked {
+            secrets: secrets.duplicate(),
+            store_keys: StoreKeys::derive(&dek),
+            protection: file.header.protection(),
+        })
     }
 
-    /// Opens a key store. A passphrase that it does not need is not looked at.
+    /// Opens a key store. Factors that it does not need are not looked at. A wrong passphrase makes
+    /// the next one wait.
     ///
     /// # Errors
     ///
     /// Any [`KeystoreError`] but `Exists` and the two about new passphrases.
-    pub fn open(path: &Path, passphrase: Option<&Passphrase>) -> Result<Unlocked, KeystoreError> {
+    pub fn open(path: &Path, factors: &Factors) -> Result<Opened, KeystoreError> {
         let file = read(path)?;
-        let salt = &file.header.salt;
-        let kek = match (file.header.kdf, passphrase) {
-            (Kdf::Argon2id(_), None) => return Err(KeystoreError::NoPassphrase),
-            (Kdf::Argon2id(parameters), Some(passphrase)) => {
-                kdf::argon2id(passphrase, salt, parameters.checked()?)?
+        match file.header.kdf {
+            Kdf::KeyFile => {
+                let kek = read_key_file(path, &file.header.salt)?;
+                Opened::unwrap(path, file, kek)
             }
-            (Kdf::KeyFile, _) => read_key_file(path, salt)?,
-        };
-        let dek = open(&kek, &file.header.associated(), &file.dek)
-            .ok_or(KeystoreError::WrongPassphrase)?;
-        let dek = Secret::from_slice(&dek).ok_or(KeystoreError::Corrupt("data key"))?;
-        // The DEK is authentic from here on, so a failure is damage and not a wrong passphrase.
-        let secrets = open(&secrets_key(&dek), SECRETS_CONTEXT, &file.secrets)
-            .and_then(|bytes| Secrets::decode(&bytes))
-            .ok_or(KeystoreError::Corrupt("secrets"))?;
-        Ok(unlocked(&file.header, &dek, secrets))
-    }
-
-    /// What guards the key store at `path`, without opening it: whether to ask for a passphrase.
-    ///
-    /// # Errors
-    ///
-    /// [`KeystoreError::NotFound`], [`KeystoreError::Corrupt`], [`KeystoreError::Version`],
-    /// [`KeystoreError::Io`].
-    pub fn protection(path: &Path) -> Result<Protection, KeystoreError> {
-        read(path).map(|file| file.header.protection())
+            Kdf::Argon2id(parameters) => attempt(path, file, parameters, factors, None),
+            Kdf::TwoFactors(parameters) => {
+                let second = factors.key_file.as_deref().ok_or(KeystoreError::NoKeyFile)?;
+                let content = factors::read(second, home_of(path))?;
+                attempt(path, file, parameters, factors, Some(&content))
+            }
+        }
     }
 }
 
@@ -211,8 +234,61 @@ fn secrets_key(dek: &Secret<32>) -> Secret<32> {
     expand(b"", dek.expose(), SECRETS_CONTEXT)
 }
 
-fn unlocked(header: &Header, dek: &Secret<32>, secrets: Secrets) -> Unlocked {
-    Unlocked { secrets, store_keys: StoreKeys::derive(dek), protection: header.protection() }
+/// The directory that a second factor must not lie in.
+fn home_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(path)
+}
+
+/// KDF and KEK of a new key store.
+fn new_kek(
+    path: &Path,
+    factors: &Factors,
+    salt: &[u8; kdf::SALT_BYTES],
+    rng: &mut impl CryptoRng,
+) -> Result<(Kdf, Secret<32>), KeystoreError> {
+    let parameters = KdfParameters::FLOOR;
+    Ok(match (&factors.passphrase, &factors.key_file) {
+        (Some(passphrase), None) => {
+            (Kdf::Argon2id(parameters), factors::kek(passphrase, None, salt, parameters)?)
+        }
+        (Some(passphrase), Some(second)) => {
+            let content = factors::read_new(second, home_of(path), rng)?;
+            let kek = factors::kek(passphrase, Some(&content), salt, parameters)?;
+            (Kdf::TwoFactors(parameters), kek)
+        }
+        // A second factor without a first is for whoever asked to refuse.
+        (None, _) => (Kdf::KeyFile, new_key_file(path, salt, rng)?),
+    })
+}
+
+/// Tries a passphrase, if it is time for one.
+fn attempt(
+    path: &Path,
+    file: File,
+    parameters: KdfParameters,
+    factors: &Factors,
+    second: Option<&[u8]>,
+) -> Result<Opened, KeystoreError> {
+    let parameters = parameters.checked()?;
+    // Before anybody is asked for a passphrase that would not be looked at.
+    let mut attempt = Attempt::admit(path)?;
+    let passphrase = factors.passphrase.as_ref().ok_or(KeystoreError::NoPassphrase)?;
+    attempt.count()?;
+    let kek = factors::kek(passphrase, second, &file.header.salt, parameters)?;
+    match (Opened::unwrap(path, file, kek), second) {
+        (Err(KeystoreError::WrongPassphrase), second) => {
+            attempt.wrong();
+            Err(match second {
+                Some(_) => KeystoreError::WrongFactors,
+                None => KeystoreError::WrongPassphrase,
+            })
+        }
+        (opened, _) => {
+            // Damage behind an authentic data key is no wrong passphrase either.
+            attempt.right();
+            opened
+        }
+    }
 }
 
 fn read(path: &Path) -> Result<File, KeystoreError> {

@@ -1,13 +1,14 @@
 //! Everything that touches the world: libp2p, sled, clock, files, HTTP.
 //!
 //! Ranks (a module imports only from lower ones; `tests/architecture.rs` reads them here):
-//! 0 `error` · 1 `home config` · 2 `keystore telemetry metrics` ·
+//! 0 `error coredump` · 1 `home config` · 2 `keystore telemetry metrics` ·
 //! 3 `store network control` · 4 `http convert` · 5 `profile` · 6 `backup driver` · 7 `node`; this file may
 //! name all. So `store`, `network` and `control` never name each other.
 
 pub mod backup;
 pub mod config;
 pub mod control;
+pub mod coredump;
 pub mod driver;
 pub mod error;
 pub mod home;
@@ -22,5 +23,9 @@ pub mod telemetry;
 
 mod convert;
 
+/// The file in which sealed envelopes travel.
+pub use bitchat_protocol::sealed::file as envelopes;
 pub use node::{Mode, Node, NodeOptions};
-pub use profile::{CreatedProfile, NewProfile, create_profile};
+pub use profile::{
+    CreatedProfile, Credentials, FactorChange, NewProfile, Rotation, create_profile, rotate_keys,
+};

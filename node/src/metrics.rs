@@ -71,6 +71,7 @@ impl Metrics {
                 let reason = ByReason { reason: Reason::from_label(label) };
                 families.refused.get_or_create(&reason).inc();
             }
+            Fact::SealDropped => count(&families.seals_dropped, 1),
             Fact::SessionFounded { initiator } => {
                 let role = if *initiator { Role::Initiator } else { Role::Responder };
                 families.sessions_founded.get_or_create(&families::ByRole { role }).inc();

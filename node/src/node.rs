@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use zeroize::Zeroizing;
 
 use crate::config::Config;
 use crate::control::{self, Handle, NodeStatus, Stale, Warning};
@@ -20,7 +19,7 @@ use crate::http::{self, Health, Heartbeat};
 use crate::keystore::{Protection, Unlocked};
 use crate::metrics::{Metrics, WarningCode};
 use crate::network::{self, Network};
-use crate::profile;
+use crate::profile::{self, Credentials};
 use ports::Ports;
 
 /// Requests that wait for the engine.
@@ -47,7 +46,7 @@ pub struct NodeOptions {
     /// Which profile.
     pub home: Home,
     /// Opens its key store.
-    pub passphrase: Option<Zeroizing<String>>,
+    pub credentials: Credentials,
     /// Settings.
     pub config: Config,
     /// What for.
@@ -75,13 +74,13 @@ impl Node {
     /// [`NodeError`]: no profile, loose modes, lock held, wrong passphrase, damaged store, address
     /// taken. Nothing keeps running then.
     pub async fn start(options: NodeOptions) -> Result<Self, NodeError> {
-        let NodeOptions { home, passphrase, config, mode } = options;
+        let NodeOptions { home, credentials, config, mode } = options;
         if !home.has_profile() {
             return Err(NodeError::NoProfile { home: home.root().to_owned() });
         }
         home.check()?;
         let lock = home.lock()?;
-        let unlocked = unlock(&home, passphrase).await?;
+        let unlocked = unlock(&home, credentials).await?;
         let warnings = standing_warnings(&unlocked);
         let metrics = Metrics::new(profile::wall_clock());
         let (network, heard) = start_network(&home, &config, &unlocked, mode).await?;
@@ -224,9 +223,9 @@ impl Drop for Node {
     }
 }
 
-async fn unlock(home: &Home, passphrase: Option<Zeroizing<String>>) -> Result<Unlocked, NodeError> {
+async fn unlock(home: &Home, credentials: Credentials) -> Result<Unlocked, NodeError> {
     let home = home.clone();
-    let work = move || profile::unlock(&home, passphrase.as_ref().map(|text| text.as_str()));
+    let work = move || profile::unlock(&home, credentials);
     tokio::task::spawn_blocking(work).await.map_err(|_| NodeError::Unavailable)?
 }
 
@@ -237,7 +236,7 @@ fn standing_warnings(unlocked: &Unlocked) -> Vec<Warning> {
             code: WarningCode::ConfigInsecure,
             message: "the key store has no passphrase: whoever reads the home has the keys"
                 .to_owned(),
-            hint: "make a new profile with `bitchat init --passphrase-file F`".to_owned(),
+            hint: "give it one with `bitchat passwd`".to_owned(),
         });
     }
     if rustix::process::geteuid().is_root() {

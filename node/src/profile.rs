@@ -1,6 +1,10 @@
 //! A profile: made once, unlocked at each start.
 
-use std::path::Path;
+mod guard;
+
+pub use guard::{FactorChange, Rotation, rotate_keys};
+
+use std::path::PathBuf;
 
 use bitchat_protocol::contact;
 use bitchat_protocol::crypto::Secret;
@@ -15,7 +19,7 @@ use zeroize::Zeroizing;
 use crate::control::peer_id;
 use crate::error::NodeError;
 use crate::home::Home;
-use crate::keystore::{Keystore, Passphrase, Protection, Secrets, Unlocked};
+use crate::keystore::{Factors, Keystore, Opened, Passphrase, Secrets, Unlocked};
 use crate::store::SledStore;
 
 /// The kernel's random numbers, asked each time: a snapshot of this process repeats none of them.
@@ -24,13 +28,22 @@ pub type SystemRng = UnwrapErr<SysRng>;
 /// Bytes of a Unix socket's path on Linux, without the final zero.
 const SOCKET_PATH_MAX: usize = 107;
 
+/// What a person gives to open a key store, as it was typed or read.
+#[derive(Debug, Default)]
+pub struct Credentials {
+    /// The passphrase.
+    pub passphrase: Option<Zeroizing<String>>,
+    /// Where the key file is, the second factor.
+    pub key_file: Option<PathBuf>,
+}
+
 /// What a new profile is made from.
 #[derive(Debug)]
 pub struct NewProfile {
     /// How the account calls itself; may be empty.
     pub name: String,
-    /// Guards the key store.
-    pub passphrase: Option<Zeroizing<String>>,
+    /// Guards the key store. A key file that does not exist is made.
+    pub credentials: Credentials,
     /// Whether a key store without passphrase is wanted.
     pub allow_no_passphrase: bool,
     /// The 24 words of an account that exists.
@@ -62,9 +75,15 @@ pub fn create_profile(home: &Home, request: NewProfile) -> Result<CreatedProfile
         let bad = |problem| NodeError::Protocol(CommandError::BadName(problem));
         contact::usable(&request.name).map_err(bad)?;
     }
-    let passphrase = request.passphrase.as_deref().map(|text| Passphrase::new(text)).transpose()?;
-    if passphrase.is_none() && !request.allow_no_passphrase {
+    let factors = request.credentials.factors()?;
+    if factors.passphrase.is_none() && !request.allow_no_passphrase {
         return Err(NodeError::NoPassphrase);
+    }
+    if factors.passphrase.is_none() && factors.key_file.is_some() {
+        return Err(NodeError::Config {
+            problem: "a key file is a second factor: it needs a passphrase beside it".to_owned(),
+            hint: "leave out either `--no-passphrase` or the key file".to_owned(),
+        });
     }
     let mut rng = UnwrapErr(SysRng);
     let phrase = match &request.recover {
@@ -85,7 +104,7 @@ pub fn create_profile(home: &Home, request: NewProfile) -> Result<CreatedProfile
     check_socket_path(home)?;
     home.create()?;
     let _lock = home.lock()?;
-    let unlocked = Keystore::create(&home.keystore(), passphrase.as_ref(), &secrets, &mut rng)?;
+    let unlocked = Keystore::create(&home.keystore(), &factors, &secrets, &mut rng)?;
     // Made here, so that a store that is missing later is a loss to be told and not a fresh start.
     drop(SledStore::open(&home.data(), unlocked.store_keys)?);
     let identity = identity(&secrets)?;
@@ -107,23 +126,25 @@ pub(crate) fn check_socket_path(home: &Home) -> Result<(), NodeError> {
     })
 }
 
+impl Credentials {
+    fn factors(self) -> Result<Factors, NodeError> {
+        let passphrase =
+            self.passphrase.as_deref().map(|text| Passphrase::new(text)).transpose()?;
+        Ok(Factors { passphrase, key_file: self.key_file })
+    }
+}
+
 /// Opens the key store; slow on purpose (Argon2id).
 ///
 /// # Errors
 ///
-/// [`NodeError`] if it needs a passphrase, does not take this one, or is damaged.
-pub fn unlock(home: &Home, passphrase: Option<&str>) -> Result<Unlocked, NodeError> {
-    let passphrase = passphrase.map(Passphrase::new).transpose()?;
-    Ok(Keystore::open(&home.keystore(), passphrase.as_ref())?)
+/// [`NodeError`] if it needs a passphrase or key file, does not take these, or is damaged.
+pub fn unlock(home: &Home, credentials: Credentials) -> Result<Unlocked, NodeError> {
+    open(home, credentials).map(Opened::into_unlocked)
 }
 
-/// Whether the key store at `path` asks for a passphrase.
-///
-/// # Errors
-///
-/// [`NodeError`] if there is none or it is damaged.
-pub fn needs_passphrase(path: &Path) -> Result<bool, NodeError> {
-    Ok(Keystore::protection(path)? == Protection::Passphrase)
+fn open(home: &Home, credentials: Credentials) -> Result<Opened, NodeError> {
+    Ok(Keystore::open(&home.keystore(), &credentials.factors()?)?)
 }
 
 /// The engine's identity; the account signs the same certificate each time.
@@ -150,4 +171,31 @@ fn identity(secrets: &Secrets) -> Result<Identity, NodeError> {
 pub fn wall_clock() -> UnixMillis {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     UnixMillis(since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `Zeroizing` shows is up to its crate.
+    #[test]
+    fn passphrase_and_words_are_not_in_debug() {
+        let text = |text: &str| Some(Zeroizing::new(text.to_owned()));
+        let credentials = || Credentials { passphrase: text("hunter2"), key_file: None };
+        let new = NewProfile {
+            name: "ann".to_owned(),
+            credentials: credentials(),
+            allow_no_passphrase: false,
+            recover: text("abandon ability"),
+        };
+        let created = CreatedProfile {
+            phrase: Zeroizing::new("abandon ability".to_owned()),
+            account: "bchat1".to_owned(),
+            device: "12D3".to_owned(),
+        };
+
+        let shown = format!("{:?} {new:?} {created:?} {new:#?}", credentials());
+
+        assert!(!shown.contains("hunter2") && !shown.contains("abandon"), "{shown}");
+    }
 }

@@ -14,7 +14,7 @@ use axum::body::Body;
 use axum::http::Request;
 use bitchat_node::config::{Config, Sources};
 use bitchat_node::home::Home;
-use bitchat_node::{Mode, NewProfile, Node, NodeOptions, create_profile};
+use bitchat_node::{Credentials, Mode, NewProfile, Node, NodeOptions, create_profile};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -23,7 +23,7 @@ fn profile(dir: &tempfile::TempDir, name: &str) -> Home {
     let home = Home::at(dir.path().join(name));
     let request = NewProfile {
         name: name.to_owned(),
-        passphrase: None,
+        credentials: Credentials::default(),
         allow_no_passphrase: true,
         recover: None,
     };
@@ -35,7 +35,12 @@ async fn start(home: &Home, listen: &str) -> Node {
     let flags = [("network.listen", listen), ("metrics.listen", "off"), ("network.mdns", "false")];
     let sources = Sources { flags: &flags, ..Sources::default() };
     let config = Config::load(&sources).expect("good flags");
-    let options = NodeOptions { home: home.clone(), passphrase: None, config, mode: Mode::Daemon };
+    let options = NodeOptions {
+        home: home.clone(),
+        credentials: Credentials::default(),
+        config,
+        mode: Mode::Daemon,
+    };
     Node::start(options).await.expect("a start")
 }
 

@@ -27,3 +27,7 @@ pub const RECEIPT_IDS_MAX: usize = 2_048;
 
 /// Parents of a message.
 pub const PARENTS_MAX: usize = 3;
+
+/// Bytes of one sealed envelope. Seals travel alone or in a file, so that a reader of either needs
+/// no more room than a link does.
+pub const SEAL_BYTES_MAX: usize = FRAME_BYTES_MAX;

@@ -13,9 +13,11 @@ mod ledger;
 mod provider;
 mod secret;
 mod sign;
+mod wiped;
 
 pub use aead::{
-    BODY_TAG_BYTES, HEADER_NONCE_BYTES, open_body, open_header, seal_body, seal_header,
+    BODY_TAG_BYTES, HEADER_NONCE_BYTES, open_body, open_header, open_once, seal_body, seal_header,
+    seal_once,
 };
 pub use age::{
     AgeError, AgeHeader, AgeOpener, AgeSealer, CHUNK_BYTES, CHUNK_TAG_BYTES, HEADER_BYTES_MAX,
@@ -32,3 +34,4 @@ pub use ledger::Ledger;
 pub use provider::Provider;
 pub use secret::Secret;
 pub use sign::{Label, Signature, SigningSecret, verify};
+pub use wiped::{wiped, wipes_itself};

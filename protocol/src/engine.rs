@@ -14,7 +14,8 @@
 //! - Everything is bounded; while [`Engine::is_full`], the driver feeds nothing but `Persisted`.
 //!
 //! One file for each kind of input: `request`, `contacts` and `forget` (commands), `frame`, `admit` and
-//! `deliver` (what arrives), `drain` (what leaves), `connection`, `timeout`, `commit`.
+//! `deliver` (what arrives), `drain` (what leaves), `export` and `import` (files), `connection`,
+//! `timeout`, `commit`.
 
 pub mod command;
 pub mod input;
@@ -28,8 +29,10 @@ mod contacts;
 mod copies;
 mod deliver;
 mod drain;
+mod export;
 mod forget;
 mod frame;
+mod import;
 mod invite;
 mod request;
 mod start;
@@ -46,6 +49,8 @@ pub use command::{
     MessageView, QueueView, Reply, Who,
 };
 pub use copies::restored_key;
+pub use export::{Export, ExportView};
+pub use import::{IMPORT_MAX, ImportView};
 pub use input::{CommandId, Input};
 pub use output::{Event, Fact, Output};
 pub use start::Setup;

@@ -8,6 +8,7 @@
 //! Parsing enforces every limit of `bitchat_proto::limits`; generated types stop here.
 
 mod content;
+mod letter;
 
 pub use content::{Body, Content, Introduction};
 

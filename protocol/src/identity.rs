@@ -24,7 +24,7 @@ use std::fmt::{self, Debug, Formatter};
 
 use rand_core::CryptoRng;
 
-pub use certificate::Certificate;
+pub use certificate::{CERTIFICATE_BYTES, Certificate};
 pub use phrase::Phrase;
 pub use safety::safety_number;
 
@@ -148,6 +148,9 @@ impl Identity {
         &self.certificate
     }
 }
+
+crate::crypto::wiped!(Account { signing } open {});
+crate::crypto::wiped!(Device { signing, dh } open {});
 
 impl Debug for Account {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

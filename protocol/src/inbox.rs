@@ -13,11 +13,13 @@
 
 mod conversation;
 mod order;
+mod owed;
 mod reader;
 mod record;
 
 pub use conversation::{Conversation, Conversations};
 pub use order::{HELD_MAX, HOLD_FOR, Held, Release};
+pub use owed::{forget_owed, owe, owed};
 pub use reader::{READER_BYTES_MAX, Reader};
 pub use record::Stored;
 

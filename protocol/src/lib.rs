@@ -2,8 +2,8 @@
 //!
 //! Ranks (a module imports only from lower ones; `tests/architecture.rs` reads them here):
 //! 0 `time store` · 1 `error` · 2 `id` · 3 `crypto resilience` · 4 `identity ratchet` ·
-//! 5 `prekey` · 6 `invitation` · 7 `handshake` · 8 `session contact copies` · 9 `envelope` ·
-//! 10 `inbox outbox` · 11 `backup` · 12 `engine`.
+//! 5 `prekey` · 6 `invitation` · 7 `handshake` · 8 `session contact copies` · 9 `sealed` · 10 `envelope` ·
+//! 11 `inbox outbox` · 12 `backup` · 13 `engine`.
 
 pub mod backup;
 pub mod contact;
@@ -21,6 +21,7 @@ pub mod outbox;
 pub mod prekey;
 pub mod ratchet;
 pub mod resilience;
+pub mod sealed;
 pub mod session;
 pub mod store;
 pub mod time;

@@ -228,6 +228,8 @@ impl Ratchet {
 
 impl ZeroizeOnDrop for Ratchet {}
 
+crate::crypto::wiped!(InitialKeys { root, header_initiator, header_responder } open {});
+
 impl Debug for Ratchet {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str("Ratchet(..)")

@@ -50,6 +50,8 @@ pub enum Table {
     Conversation = 13,
     /// `rest::Held`. Scope: account; order: sequence.
     Held = 14,
+    /// `rest::Owed`. Scope: account; order: number.
+    Owed = 20,
 }
 
 /// Names a row.

@@ -57,6 +57,21 @@ fn a_second_implementation_derives_the_known_answers() {
 }
 
 #[test]
+fn a_second_implementation_makes_and_opens_the_known_seals() {
+    let Some(python) = python() else { return };
+    let answers = folder().join("../src/sealed/known-answers.json");
+
+    let output = Command::new(python)
+        .arg("-B")
+        .args([folder().join("sealed_answers.py"), answers])
+        .output()
+        .expect("runs");
+
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn a_handshake_with_a_changed_bit_founds_no_common_session() {
     let Some(python) = python() else { return };
     let mut peer = Peer::start(&python, &folder().join("peer.py"));

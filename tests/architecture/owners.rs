@@ -20,8 +20,11 @@ const CRATES: &[(&str, &[&str])] = &[
     ("aws_lc_rs", &["protocol/src/crypto/provider"]),
     ("chacha20", &["protocol/src/crypto"]),
     // The vectors run the crate itself: a body's key is derived.
-    ("chacha20poly1305", &["protocol/src/crypto/provider", "protocol/vectors"]),
-    ("x25519_dalek", &["protocol/src/crypto/provider"]),
+    (
+        "chacha20poly1305",
+        &["protocol/src/crypto/provider", "protocol/src/crypto/wiped", "protocol/vectors"],
+    ),
+    ("x25519_dalek", &["protocol/src/crypto/provider", "protocol/src/crypto/wiped"]),
     // The vectors sign messages without a label, which our function cannot.
     ("ed25519_dalek", &["protocol/src/crypto", "protocol/vectors"]),
     ("libcrux_ml_kem", &["protocol/src/crypto", "protocol/benches/handshake"]),
@@ -45,6 +48,7 @@ const GENERATED: &[(&str, &[&str], &str)] = &[
     ("protocol/src/session/skipped", &["rest"], "the row of a skipped key"),
     ("protocol/src/inbox.rs", &["rest"], "the row of a message seen"),
     ("protocol/src/inbox/conversation", &["rest"], "the row of a conversation"),
+    ("protocol/src/inbox/owed", &["rest"], "the row of receipts that are owed"),
     ("protocol/src/inbox/order", &["rest"], "the row of a held message"),
     ("protocol/src/invitation/issued", &["rest"], "the row of an invitation"),
     ("protocol/src/inbox/reader", &["rest"], "the row of a reader"),

@@ -8,7 +8,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::model::{
-    Contact, Contacts, Delivery, Identity, Invitation, Message, Messages, Peer, QueueRow, Status,
+    Contact, Contacts, Delivery, Exported, Identity, Imported, Invitation, Message, Messages, Peer,
+    QueueRow, Status,
 };
 use super::{Client, Request};
 use crate::args::{Span, State};
@@ -193,6 +194,22 @@ impl Client {
     pub(crate) async fn queue(&self) -> Result<Vec<QueueRow>, UserError> {
         let answer: Queue = self.call(Request::get("/v1/queue")).await?;
         Ok(answer.messages)
+    }
+
+    /// What waits, sealed: one message, or a page of everything.
+    pub(crate) async fn export(
+        &self,
+        id: Option<&str>,
+        after: Option<&str>,
+    ) -> Result<Exported, UserError> {
+        let body = json!({ "id": id, "after": after });
+        self.call(Request::post("/v1/envelopes/export", body)).await
+    }
+
+    /// Takes sealed envelopes, each as base64.
+    pub(crate) async fn import(&self, envelopes: &[String]) -> Result<Imported, UserError> {
+        let body = json!({ "envelopes": envelopes });
+        self.call(Request::post("/v1/envelopes/import", body)).await
     }
 
     /// The devices that we are connected to.

@@ -2,8 +2,12 @@
 //!
 //! Printed JSON is made from the same types, so their fields are what scripts rely on.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+use crate::error::UserError;
 
 /// Our own account and device.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -100,6 +104,38 @@ pub(crate) struct QueueRow {
     pub(crate) expires_ms: u64,
     pub(crate) attempts: u64,
     pub(crate) bytes: u64,
+}
+
+/// A page of sealed envelopes.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Exported {
+    envelopes: Vec<String>,
+    pub(crate) messages: u64,
+    pub(crate) receipts: u64,
+    pub(crate) no_keys: u64,
+    pub(crate) held_back: u64,
+    pub(crate) next: Option<String>,
+}
+
+impl Exported {
+    /// The envelopes' bytes.
+    pub(crate) fn seals(&self) -> Result<Vec<Vec<u8>>, UserError> {
+        let decoded = self.envelopes.iter().map(|text| STANDARD.decode(text));
+        let decoded = decoded.collect::<Result<_, _>>();
+        decoded.map_err(|_| UserError::internal("an envelope that is not base64"))
+    }
+}
+
+/// What became of imported envelopes.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Imported {
+    pub(crate) delivered: u64,
+    pub(crate) receipts: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) not_for_us: u64,
+    pub(crate) refused: u64,
+    /// Places of those that may pass in a second.
+    pub(crate) busy: Vec<usize>,
 }
 
 /// A device that we are connected to.

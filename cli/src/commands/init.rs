@@ -46,7 +46,7 @@ impl Init {
         let recover = if self.recover { Some(passphrase::recovery_words()?) } else { None };
         let request = NewProfile {
             name: self.name.clone().unwrap_or_default(),
-            passphrase,
+            credentials: context.credentials(passphrase),
             allow_no_passphrase: self.no_passphrase,
             recover,
         };

@@ -38,6 +38,7 @@ impl OnTerminal {
         let mut command = Command::new("setsid");
         command.args(["--ctty", env!("CARGO_BIN_EXE_bitchat")]).args(line.split(' '));
         command.env("BITCHAT_HOME", home).env_remove("BITCHAT_PASSPHRASE_FILE");
+        command.env_remove("BITCHAT_KEY_FILE");
         let child = command.stdin(stream()).stdout(stream()).stderr(stream()).spawn().unwrap();
         Self { child, keys: File::from(master), terminal, shown: String::new() }
     }
@@ -169,4 +170,48 @@ fn after_the_answer_a_signal_does_what_it_does_without_a_question() {
     daemon.wait_for("ready ");
     daemon.type_in("\u{3}");
     assert_eq!(daemon.end().code(), Some(0), "{}", daemon.shown);
+}
+
+/// Bytes on a terminal help nobody, and a program that waits for a file looks as if it hung.
+#[test]
+fn a_file_of_envelopes_is_neither_shown_on_a_terminal_nor_awaited_from_one() {
+    let home = tempfile::tempdir().unwrap();
+    let mut init = OnTerminal::start(home.path(), "init --name ann --no-passphrase");
+    init.wait_for("restore the account");
+    assert!(init.end().success(), "{}", init.shown);
+
+    for line in ["export-envelope --all", "import-envelope"] {
+        let mut refused = OnTerminal::start(home.path(), line);
+        refused.wait_for("hint: ");
+        assert_eq!(refused.end().code(), Some(1), "{line}: {}", refused.shown);
+        assert!(!refused.shown.contains("bitchat envelopes"), "{}", refused.shown);
+    }
+}
+
+#[test]
+fn a_new_passphrase_is_asked_for_only_after_the_present_one_was_right() {
+    let home = protected();
+    let new = "velvet anchor mosaic turnip\n";
+    let mut wrong = OnTerminal::start(home.path(), "passwd");
+    wrong.wait_for("Passphrase: ");
+    wrong.type_in("copper lantern drifting eighty\n");
+    wrong.wait_for("error: ");
+    assert_eq!(wrong.end().code(), Some(12), "{}", wrong.shown);
+    assert!(!wrong.shown.contains("New passphrase"), "{}", wrong.shown);
+
+    let mut right = OnTerminal::start(home.path(), "passwd");
+    right.wait_for("Passphrase: ");
+    right.type_in(&format!("{PHRASE}\n"));
+    for question in ["New passphrase: ", "Again: "] {
+        assert!(!right.wait_for(question), "keys are shown while it asks");
+        right.type_in(new);
+    }
+    right.wait_for("from now on");
+    assert!(right.end().success(), "{}", right.shown);
+
+    let mut id = OnTerminal::start(home.path(), "id");
+    id.wait_for("Passphrase: ");
+    id.type_in(new);
+    id.wait_for("account");
+    assert!(id.end().success(), "{}", id.shown);
 }

@@ -124,7 +124,10 @@ impl From<Output> for Ran {
 pub(crate) fn bitchat(line: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bitchat"));
     command.args(line.split(' ')).stdin(Stdio::null());
-    command.env_remove("BITCHAT_HOME").env_remove("BITCHAT_PASSPHRASE_FILE");
+    command
+        .env_remove("BITCHAT_HOME")
+        .env_remove("BITCHAT_PASSPHRASE_FILE")
+        .env_remove("BITCHAT_KEY_FILE");
     command
 }
 

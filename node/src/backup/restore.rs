@@ -23,7 +23,7 @@ use super::{Contents, damaged, normal};
 use crate::control::peer_id;
 use crate::error::NodeError;
 use crate::home::{Home, disk};
-use crate::keystore::{Keystore, Passphrase, Secrets};
+use crate::keystore::{Factors, Keystore, Secrets};
 use crate::profile::{self, wall_clock};
 use crate::store::SledStore;
 
@@ -72,7 +72,7 @@ pub fn restore(
         reason: source.to_string(),
     };
     begin(home, &staging).map_err(unwritable)?;
-    let made = make(&staging, backup, own.as_ref());
+    let made = make(&staging, backup, Factors { passphrase: own, key_file: None });
     let made = made.inspect_err(|_| discard(&staging))?;
     move_in(home, &staging).map_err(unwritable)?;
     Ok(made)
@@ -82,7 +82,7 @@ pub fn restore(
 fn make<R: Read>(
     staging: &Home,
     mut backup: Opened<R>,
-    own: Option<&Passphrase>,
+    factors: Factors,
 ) -> Result<Restored, NodeError> {
     let mut rng = UnwrapErr(SysRng);
     let now = wall_clock();
@@ -96,7 +96,7 @@ fn make<R: Read>(
         created: now,
         nickname: head.nickname.clone(),
     };
-    let unlocked = Keystore::create(&staging.keystore(), own, &secrets, &mut rng)?;
+    let unlocked = Keystore::create(&staging.keystore(), &factors, &secrets, &mut rng)?;
     let store = SledStore::open(&staging.data(), unlocked.store_keys)?;
     let contents = fill(&store, &mut backup)?;
     let identity = profile::setup(&secrets, false)?.identity;

@@ -14,7 +14,7 @@ use rand_core::UnwrapErr;
 
 use super::*;
 use crate::home::Home;
-use crate::keystore::Keystore;
+use crate::keystore::{Factors, Keystore};
 use crate::store::SledStore;
 
 const PASSPHRASE: &str = "correct horse battery staple";
@@ -177,13 +177,16 @@ fn a_restore_is_a_new_device_of_a_higher_generation_with_the_old_contacts() {
 
     let restored =
         restore(&home, Cursor::new(backup(300)), PASSPHRASE, None).expect("an empty home");
-    let unlocked = Keystore::open(&home.keystore(), None).expect("no passphrase");
+    let unlocked = Keystore::open(&home.keystore(), &Factors::default())
+        .expect("no passphrase")
+        .into_unlocked();
     let store = SledStore::open(&home.data(), unlocked.store_keys).expect("opens");
+    let secrets = unlocked.secrets;
     let (rows, _) = store.walk(Table::Contact, None, 1_000).expect("reads");
 
     assert_eq!(restored.generation, 9_000_000_000_001);
-    assert_eq!(unlocked.secrets.generation, restored.generation);
-    assert_eq!(unlocked.secrets.phrase_entropy, Secret::take(&mut [9; 32]));
+    assert_eq!(secrets.generation, restored.generation);
+    assert_eq!(secrets.phrase_entropy, Secret::take(&mut [9; 32]));
     assert_eq!(rows.len(), 300);
     assert!(rows.iter().any(|row| Contact::from_record(row).is_ok_and(|c| c.verified)));
     assert_eq!(store.get(&Key::of(Table::Meta, b"prekeys")), Ok(None));

@@ -40,6 +40,9 @@ pub(super) const fn status(error: &NodeError) -> StatusCode {
         | NodeError::LooseModes { .. }
         | NodeError::NoPassphrase
         | NodeError::WrongPassphrase
+        | NodeError::WrongFactors
+        | NodeError::NoKeyFile
+        | NodeError::KeyFile { .. }
         | NodeError::WeakPassphrase { .. }
         | NodeError::BadPhrase { .. }
         | NodeError::NotABackup
@@ -64,6 +67,7 @@ pub(super) const fn status(error: &NodeError) -> StatusCode {
         | NodeError::Listen { .. }
         | NodeError::Network { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         NodeError::Busy { .. }
+        | NodeError::PassphrasePause { .. }
         | NodeError::Unavailable
         | NodeError::NoAnswer
         | NodeError::DaemonGone { .. } => StatusCode::SERVICE_UNAVAILABLE,
@@ -79,7 +83,8 @@ const fn command_status(error: &CommandError) -> StatusCode {
     match error {
         CommandError::UnknownContact(_)
         | CommandError::AmbiguousContact { .. }
-        | CommandError::UnknownMessage(_) => StatusCode::NOT_FOUND,
+        | CommandError::UnknownMessage(_)
+        | CommandError::NotWaiting(_) => StatusCode::NOT_FOUND,
         CommandError::NameTaken(_)
         | CommandError::BadName(_)
         | CommandError::BadLink(_)

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
+mod envelopes;
 mod errors;
 mod fake;
 mod inbox;

@@ -166,6 +166,7 @@ const fn level(fact: &Fact) -> Level {
         Fact::BoundReached(_) => Level::Warn,
         Fact::Refused(_)
         | Fact::NewDevice
+        | Fact::SealDropped
         | Fact::SessionFounded { .. }
         | Fact::KeysEvicted(_)
         | Fact::Gap => Level::Debug,

@@ -19,6 +19,10 @@ impl NodeError {
             Self::StoreFailed { .. } => "store_failed",
             Self::NoPassphrase => "no_passphrase",
             Self::WrongPassphrase => "wrong_passphrase",
+            Self::WrongFactors => "wrong_factors",
+            Self::PassphrasePause { .. } => "passphrase_pause",
+            Self::NoKeyFile => "no_key_file",
+            Self::KeyFile { .. } => "key_file",
             Self::WeakPassphrase { .. } => "weak_passphrase",
             Self::KeystoreCorrupt { .. } => "keystore_corrupt",
             Self::KdfDowngrade => "kdf_downgrade",
@@ -58,6 +62,8 @@ impl NodeError {
             | Self::ProfileExists { .. }
             | Self::LooseModes { .. }
             | Self::NoPassphrase
+            | Self::NoKeyFile
+            | Self::KeyFile { .. }
             | Self::WeakPassphrase { .. }
             | Self::BadPhrase { .. }
             | Self::NotABackup
@@ -83,10 +89,11 @@ impl NodeError {
             | Self::StoreFailed { .. }
             | Self::KeystoreCorrupt { .. } => Category::Store,
             Self::WrongPassphrase
+            | Self::WrongFactors
             | Self::KdfDowngrade
             | Self::BackupPassphrase
             | Self::BackupDamaged { .. } => Category::Verification,
-            Self::Busy { .. } => Category::RateLimited,
+            Self::Busy { .. } | Self::PassphrasePause { .. } => Category::RateLimited,
             Self::NoAnswer | Self::WaitTimedOut => Category::TimedOut,
             Self::Rejected => Category::Rejected,
             Self::NoRoute => Category::NotFound,
@@ -108,6 +115,7 @@ const fn command_code(error: &CommandError) -> &'static str {
         CommandError::TextTooLong { .. } => "text_too_long",
         CommandError::TextEmpty => "text_empty",
         CommandError::UnknownMessage(_) => "unknown_message",
+        CommandError::NotWaiting(_) => "not_waiting",
         CommandError::OutboxFull(_) => "outbox_full",
         CommandError::OutOfRange(_) => "out_of_range",
         CommandError::Store(_) => "store",
@@ -119,7 +127,8 @@ const fn command_category(error: &CommandError) -> Category {
     match error {
         CommandError::UnknownContact(_)
         | CommandError::AmbiguousContact { .. }
-        | CommandError::UnknownMessage(_) => Category::NotFound,
+        | CommandError::UnknownMessage(_)
+        | CommandError::NotWaiting(_) => Category::NotFound,
         CommandError::NameTaken(_)
         | CommandError::BadName(_)
         | CommandError::BadLink(_)
@@ -158,6 +167,7 @@ pub(super) fn command_message(error: &CommandError) -> String {
         | CommandError::TextTooLong { .. }
         | CommandError::TextEmpty
         | CommandError::UnknownMessage(_)
+        | CommandError::NotWaiting(_)
         | CommandError::OutboxFull(_)
         | CommandError::OutOfRange(_) => error.to_string(),
     }

@@ -10,6 +10,10 @@ use super::NodeError;
 const DISK: &str = "look at the free space and health of the disk (`df -h`), then try again";
 const RECOVER: &str = "keep a copy of the home, then set up an empty one with \
     `bitchat init --recover` and your 24 words";
+const AGAIN: &str = "type it again; if it is lost: `bitchat init --recover` with your 24 words";
+const FACTORS: &str = "type the passphrase again and see that this is the right key file; if either \
+    is lost: `bitchat init --recover` with your 24 words";
+const PAUSE: &str = "wait that long, then try again; the right passphrase ends the pauses";
 const REPORT: &str = "this is a bug: report it with the correlation id and the log";
 
 impl NodeError {
@@ -37,9 +41,10 @@ impl NodeError {
             }
             Self::StoreFailed { .. } => DISK,
             Self::NoPassphrase => "type it when asked, or give `--passphrase-file FILE`",
-            Self::WrongPassphrase => {
-                "type it again; if it is lost: `bitchat init --recover` with your 24 words"
-            }
+            Self::WrongPassphrase => AGAIN,
+            Self::WrongFactors => FACTORS,
+            Self::PassphrasePause { .. } => PAUSE,
+            Self::NoKeyFile => "name it with `--key-file FILE`",
             Self::WeakPassphrase { .. } => "take four or more unrelated words",
             Self::BadPhrase { .. } => "type the 24 words in their order, separated by spaces",
             Self::NotABackup => "name a file that `bitchat backup create` made",
@@ -47,7 +52,7 @@ impl NodeError {
             Self::BackupDamaged { .. } => "take another copy of it, or an older backup",
             Self::FileExists { .. } => "name another file, or replace this one with `--force`",
             Self::BackupIo { .. } => "look at the path, its permissions and the free space",
-            Self::Config { hint, .. } => hint,
+            Self::Config { hint, .. } | Self::KeyFile { hint, .. } => hint,
             Self::Listen { .. } => {
                 "give another address: `bitchat daemon --listen /ip4/0.0.0.0/tcp/0`"
             }
@@ -103,6 +108,7 @@ const fn command_hint(error: &CommandError) -> &'static str {
         CommandError::TextTooLong { .. } => "split the text",
         CommandError::TextEmpty => "give a text, or `--stdin`",
         CommandError::UnknownMessage(_) => "see `bitchat history NAME` and `bitchat queue list`",
+        CommandError::NotWaiting(_) => "see `bitchat queue list` for what waits",
         CommandError::OutboxFull(_) => "wait until some are delivered: `bitchat queue list`",
         CommandError::OutOfRange(_) => "see `bitchat help` for what is allowed",
         CommandError::Store(_) => DISK,

@@ -4,7 +4,8 @@
 //! {"version":1,"kdf":"argon2id","m_kib":65536,"t":3,"p":1,"salt":"…","dek":"…","secrets":"…"}
 //! ```
 //!
-//! Without passphrase `kdf` is `key-file` and `m_kib`, `t`, `p` are absent.
+//! With a key file as second factor `kdf` is `argon2id+key-file`. Without passphrase it is `key-file`
+//! and `m_kib`, `t`, `p` are absent.
 
 use bitchat_protocol::crypto::{HEADER_NONCE_BYTES, Transcript};
 use serde::{Deserialize, Serialize};
@@ -19,7 +20,7 @@ pub(super) const VERSION: u32 = 1;
 pub(super) const BYTES_MAX: u64 = 8 * 1024;
 
 /// A parsed key store.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct File {
     pub(super) header: Header,
     pub(super) dek: Sealed,
@@ -27,7 +28,7 @@ pub(super) struct File {
 }
 
 /// What stands in clear. All of it is bound to the wrapped DEK.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) kdf: Kdf,
     pub(super) salt: [u8; SALT_BYTES],
@@ -36,12 +37,16 @@ pub(super) struct Header {
 /// Where the KEK comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kdf {
+    /// A passphrase.
     Argon2id(KdfParameters),
+    /// A passphrase and a key file that the user keeps.
+    TwoFactors(KdfParameters),
+    /// The key file in the home.
     KeyFile,
 }
 
 /// Nonce and ciphertext.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sealed {
     pub(super) nonce: [u8; HEADER_NONCE_BYTES],
     pub(super) text: Vec<u8>,
@@ -75,7 +80,7 @@ impl Header {
         let mut transcript = Transcript::new(b"bitchat/1 keystore header");
         transcript.add("version", &VERSION.to_be_bytes());
         transcript.add("kdf", self.kdf.name().as_bytes());
-        if let Kdf::Argon2id(KdfParameters { memory_kib, passes, lanes }) = self.kdf {
+        if let Some(KdfParameters { memory_kib, passes, lanes }) = self.kdf.parameters() {
             transcript.add("m", &memory_kib.to_be_bytes());
             transcript.add("t", &passes.to_be_bytes());
             transcript.add("p", &lanes.to_be_bytes());
@@ -87,6 +92,7 @@ impl Header {
     pub(super) const fn protection(&self) -> Protection {
         match self.kdf {
             Kdf::Argon2id(_) => Protection::Passphrase,
+            Kdf::TwoFactors(_) => Protection::TwoFactors,
             Kdf::KeyFile => Protection::KeyFile,
         }
     }
@@ -96,16 +102,31 @@ impl Kdf {
     const fn name(self) -> &'static str {
         match self {
             Self::Argon2id(_) => "argon2id",
+            Self::TwoFactors(_) => "argon2id+key-file",
             Self::KeyFile => "key-file",
         }
     }
 
+    /// What its Argon2id costs, if it has one.
+    pub(super) const fn parameters(self) -> Option<KdfParameters> {
+        match self {
+            Self::Argon2id(parameters) | Self::TwoFactors(parameters) => Some(parameters),
+            Self::KeyFile => None,
+        }
+    }
+
     fn parse(json: &Json) -> Option<Self> {
-        match (json.kdf.as_str(), json.m_kib, json.t, json.p) {
-            ("argon2id", Some(memory_kib), Some(passes), Some(lanes)) => {
-                Some(Self::Argon2id(KdfParameters { memory_kib, passes, lanes }))
+        let parameters = match (json.m_kib, json.t, json.p) {
+            (Some(memory_kib), Some(passes), Some(lanes)) => {
+                Some(KdfParameters { memory_kib, passes, lanes })
             }
-            ("key-file", None, None, None) => Some(Self::KeyFile),
+            (None, None, None) => None,
+            _ => return None,
+        };
+        match (json.kdf.as_str(), parameters) {
+            ("argon2id", Some(parameters)) => Some(Self::Argon2id(parameters)),
+            ("argon2id+key-file", Some(parameters)) => Some(Self::TwoFactors(parameters)),
+            ("key-file", None) => Some(Self::KeyFile),
             _ => None,
         }
     }
@@ -113,10 +134,7 @@ impl Kdf {
 
 impl File {
     pub(super) fn encode(&self) -> Result<Vec<u8>, KeystoreError> {
-        let parameters = match self.header.kdf {
-            Kdf::Argon2id(parameters) => Some(parameters),
-            Kdf::KeyFile => None,
-        };
+        let parameters = self.header.kdf.parameters();
         let json = Json {
             version: VERSION,
             kdf: self.header.kdf.name().to_owned(),
@@ -143,10 +161,11 @@ impl File {
         let kdf = Kdf::parse(&json).ok_or(KeystoreError::Corrupt("key derivation"))?;
         let salt = unhex(&json.salt).and_then(|salt| salt.try_into().ok());
         let salt = salt.ok_or(KeystoreError::Corrupt("salt"))?;
+        let box_of = |text: &str, what| Sealed::decode(text).ok_or(KeystoreError::Corrupt(what));
         Ok(Self {
             header: Header { kdf, salt },
-            dek: Sealed::decode(&json.dek).ok_or(KeystoreError::Corrupt("data key"))?,
-            secrets: Sealed::decode(&json.secrets).ok_or(KeystoreError::Corrupt("secrets"))?,
+            dek: box_of(&json.dek, "data key")?,
+            secrets: box_of(&json.secrets, "secrets")?,
         })
     }
 }
@@ -190,13 +209,14 @@ mod tests {
             salt: [salt; SALT_BYTES],
         };
         let header = with(65_536, 3, 1, 0);
-        let key_file = Header { kdf: Kdf::KeyFile, salt: [0; SALT_BYTES] };
+        let of_kdf = |kdf| Header { kdf, ..with(65_536, 3, 1, 0) };
         let others = [
             with(65_537, 3, 1, 0),
             with(65_536, 4, 1, 0),
             with(65_536, 3, 2, 0),
             with(65_536, 3, 1, 1),
-            key_file,
+            of_kdf(Kdf::KeyFile),
+            of_kdf(Kdf::TwoFactors(KdfParameters::FLOOR)),
         ];
 
         for other in others {

@@ -2,8 +2,9 @@
 
 use std::fmt::{self, Debug, Formatter};
 
+use bitchat_protocol::crypto::wipes_itself;
 use unicode_normalization::UnicodeNormalization;
-use zeroize::Zeroizing;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 use zxcvbn::Score;
 
 use super::KeystoreError;
@@ -56,6 +57,10 @@ impl Passphrase {
         Err(KeystoreError::WeakPassphrase { feedback })
     }
 }
+
+impl ZeroizeOnDrop for Passphrase {}
+
+const _: fn(&Passphrase) = |Passphrase(text)| wipes_itself(text);
 
 impl Debug for Passphrase {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

@@ -3,6 +3,7 @@
 use std::fmt::{self, Debug, Formatter};
 
 use bitchat_proto::limits::NAME_BYTES_MAX;
+use bitchat_protocol::crypto::wiped;
 use bitchat_protocol::crypto::{Secret, expand};
 use bitchat_protocol::time::UnixMillis;
 use zeroize::Zeroizing;
@@ -75,6 +76,14 @@ impl Secrets {
         }
     }
 }
+
+wiped!(Secrets {
+    phrase_entropy, device_seed, device_dh
+} open {
+    number, generation, created, nickname
+});
+
+wiped!(StoreKeys { file } open {});
 
 impl Debug for Secrets {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

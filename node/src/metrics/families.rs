@@ -94,6 +94,7 @@ pub(super) struct Families {
     pub(super) outbox_oldest_age: Gauge<f64, AtomicU64>,
     pub(super) inbox_duplicates: Counter,
     pub(super) refused: Family<ByReason, Counter>,
+    pub(super) seals_dropped: Counter,
     pub(super) sessions_founded: Family<ByRole, Counter>,
     pub(super) kem_exchanges: Counter,
     pub(super) keys_skipped: Counter,
@@ -133,6 +134,7 @@ impl Families {
             outbox_oldest_age: Gauge::default(),
             inbox_duplicates: Counter::default(),
             refused: Family::default(),
+            seals_dropped: Counter::default(),
             sessions_founded: Family::default(),
             kem_exchanges: Counter::default(),
             keys_skipped: Counter::default(),
@@ -183,6 +185,11 @@ impl Families {
             self.inbox_duplicates.clone(),
         );
         registry.register("refused", "Frames of peers that were refused", self.refused.clone());
+        registry.register(
+            "seals_dropped",
+            "Sealed envelopes that did not open here and were dropped",
+            self.seals_dropped.clone(),
+        );
         registry.register(
             "sessions_founded",
             "Encrypted sessions that were founded",

@@ -211,6 +211,10 @@ label! {
         Backup => "backup",
         /// `DELETE /v1/warnings/{code}`
         WarningDismiss => "warning_dismiss",
+        /// `POST /v1/envelopes/export`
+        EnvelopesExport => "envelopes_export",
+        /// `POST /v1/envelopes/import`
+        EnvelopesImport => "envelopes_import",
         /// `GET /v1/peers`
         Peers => "peers",
         /// `GET /v1/status`

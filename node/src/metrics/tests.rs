@@ -322,6 +322,7 @@ fn facts() -> Vec<Fact> {
         Fact::Duplicate,
         Fact::Refused("decrypt"),
         Fact::Refused("something new"),
+        Fact::SealDropped,
         Fact::SessionFounded { initiator: true },
         Fact::KemMixed,
         Fact::KeysSkipped(3),

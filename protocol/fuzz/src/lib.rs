@@ -19,19 +19,21 @@ mod keys;
 mod network;
 mod opening;
 mod rest;
+mod sealed;
 mod seeds;
 
 pub use codec::{certificate, contact_record, content, frame, ids, invitation_link};
 pub use network::hostile_network;
 pub use opening::{handshake_accept, ratchet_open};
 pub use rest::{backup, ratchet_record, rows, session_record};
+pub use sealed::sealed;
 pub use seeds::seeds;
 
 /// What a target does with its bytes.
 pub type Body = fn(&[u8]);
 
 /// Every target: the name is that of its file and of its folder of the corpus.
-pub const TARGETS: [(&str, Body); 13] = [
+pub const TARGETS: [(&str, Body); 14] = [
     ("backup", backup),
     ("certificate", certificate),
     ("contact_record", contact_record),
@@ -44,5 +46,6 @@ pub const TARGETS: [(&str, Body); 13] = [
     ("ratchet_open", ratchet_open),
     ("ratchet_record", ratchet_record),
     ("rows", rows),
+    ("sealed", sealed),
     ("session_record", session_record),
 ];

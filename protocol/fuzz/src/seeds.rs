@@ -9,6 +9,8 @@ use bitchat_protocol::inbox::Conversation;
 use bitchat_protocol::invitation::{Invitation, Target};
 use bitchat_protocol::outbox::OutboxRow;
 use bitchat_protocol::ratchet::Sealed;
+use bitchat_protocol::sealed::file::{MAGIC, Writer};
+use bitchat_protocol::sealed::seal;
 use bitchat_protocol::session::{Peer, Session};
 use bitchat_protocol::time::UnixMillis;
 use prost::Message;
@@ -50,6 +52,7 @@ pub fn seeds() -> Vec<Seed> {
         initial: Some(initial),
         sealed: Sealed { header: vec![8; 80], body: vec![9; 64] },
     };
+    seeds.extend(seals(&alice, &bob, &envelope));
     let frames = [
         ("envelope", Frame::Envelope(envelope)),
         ("request", Frame::RecordRequest(TOKEN)),
@@ -63,6 +66,23 @@ pub fn seeds() -> Vec<Seed> {
     seeds.extend(ratchets());
     seeds.extend(networks());
     seeds
+}
+
+/// A letter that founds a session, one that does not, a seal and a file.
+fn seals(alice: &Device, bob: &Device, envelope: &Envelope) -> [Seed; 4] {
+    let sealed = Sealed { header: vec![8; 80], body: vec![9; 64] };
+    let plain = Envelope { session: envelope.session, message: MESSAGE, initial: None, sealed };
+    let letter = plain.to_letter();
+    let seal = seal(&alice.identity, bob.identity.certificate(), &letter, &mut rng(6));
+    let mut writer = Writer::default();
+    let records = [writer.record(&letter), writer.record(&[1])].concat();
+    let file = [MAGIC.as_slice(), &records, &writer.end()].concat();
+    [
+        ("sealed", "founding", envelope.to_letter()),
+        ("sealed", "file", file),
+        ("sealed", "letter", letter),
+        ("sealed", "seal", seal.expect("short")),
+    ]
 }
 
 fn contents(alice: &Device) -> [Seed; 4] {

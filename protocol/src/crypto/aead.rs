@@ -20,8 +20,12 @@ fn body_key(
     message_key: &Secret<32>,
     salt: &[u8; HEADER_NONCE_BYTES],
 ) -> (Secret<32>, [u8; NONCE_BYTES]) {
-    let material: Secret<44> = expand(salt, message_key.expose(), b"bitchat/1 body");
-    let (key, nonce) = material.expose().split_at(32);
+    split(&expand(salt, message_key.expose(), b"bitchat/1 body"))
+}
+
+/// 32 bytes of key and 12 of nonce.
+fn split(key_and_nonce: &Secret<44>) -> (Secret<32>, [u8; NONCE_BYTES]) {
+    let (key, nonce) = key_and_nonce.expose().split_at(32);
     let (mut key_array, mut nonce_array) = ([0; 32], [0; NONCE_BYTES]);
     key_array.copy_from_slice(key);
     nonce_array.copy_from_slice(nonce);
@@ -105,6 +109,37 @@ pub fn open_header(
     sealed: &[u8],
 ) -> Result<Vec<u8>, Error> {
     let (key, nonce) = header_key(key, nonce);
+    provider::open(key.expose(), &nonce, associated, sealed).ok_or(Error::Decrypt)
+}
+
+/// Seals one text under a key and nonce that were derived for it alone; the result is
+/// [`BODY_TAG_BYTES`] longer.
+///
+/// # Errors
+///
+/// [`Error::Bug`] if the text is longer than 256 GiB.
+pub fn seal_once(
+    key_and_nonce: &Secret<44>,
+    associated: &[u8],
+    plaintext: &[u8],
+) -> Result<Vec<u8>, Error> {
+    let (key, nonce) = split(key_and_nonce);
+    #[cfg(any(test, feature = "test-hooks"))]
+    super::ledger::enter(&key, &nonce, associated, plaintext);
+    provider::seal(key.expose(), &nonce, associated, plaintext).ok_or(Error::Bug("text too long"))
+}
+
+/// Opens what [`seal_once`] made.
+///
+/// # Errors
+///
+/// [`Error::Decrypt`] whatever is wrong.
+pub fn open_once(
+    key_and_nonce: &Secret<44>,
+    associated: &[u8],
+    sealed: &[u8],
+) -> Result<Vec<u8>, Error> {
+    let (key, nonce) = split(key_and_nonce);
     provider::open(key.expose(), &nonce, associated, sealed).ok_or(Error::Decrypt)
 }
 

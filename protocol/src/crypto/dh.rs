@@ -85,6 +85,9 @@ impl DhSecret {
     }
 }
 
+// What a provider prepares is the public key, and what AWS-LC keeps and wipes itself.
+crate::crypto::wiped!(DhSecret { secret } open { prepared });
+
 impl Debug for DhPublic {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let [first, second, ..] = self.0;

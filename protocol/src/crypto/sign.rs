@@ -4,8 +4,9 @@ use std::fmt::{self, Debug, Formatter};
 
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 use rand_core::CryptoRng;
+use zeroize::ZeroizeOnDrop;
 
-use super::Secret;
+use super::{Secret, wipes_itself};
 use crate::error::Error;
 
 /// What a signature is for. Its text stands in front of the signed bytes, so that a signature
@@ -67,6 +68,14 @@ impl SigningSecret {
         self.key.sign(&[label.text(), message].concat()).to_bytes()
     }
 }
+
+impl ZeroizeOnDrop for SigningSecret {}
+
+// As `wiped!`, which cannot look through a box.
+const _: fn(&SigningSecret) = |SigningSecret { key, seed }| {
+    wipes_itself::<SigningKey>(key);
+    wipes_itself(seed);
+};
 
 impl Debug for SigningSecret {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::archive::{BackupCursor, BackupPage};
+use super::export::{Export, ExportView};
+use super::import::ImportView;
 use crate::id::{AccountId, DeviceId, MessageId};
 use crate::outbox::DeliveryState;
 use crate::time::UnixMillis;
@@ -103,6 +105,11 @@ pub enum Command {
     },
     /// No other copy of this profile is in use: end that warning. → [`Reply::Done`]
     AcceptCopy,
+    /// Seal what waits, for a file. → [`Reply::Exported`]
+    Export(Export),
+    /// Take sealed envelopes out of a file, at most [`IMPORT_MAX`](super::IMPORT_MAX).
+    /// → [`Reply::Imported`]
+    Import(Vec<Vec<u8>>),
 }
 
 /// How much of a contact is forgotten.
@@ -135,6 +142,10 @@ pub enum Reply {
     Queue(Vec<QueueView>),
     /// To `BackupPage`.
     BackupPage(BackupPage),
+    /// To `Export`.
+    Exported(ExportView),
+    /// To `Import`.
+    Imported(ImportView),
 }
 
 /// Our own account and device.
@@ -295,6 +306,9 @@ pub enum CommandError {
     /// No such message.
     #[error("no message {0}")]
     UnknownMessage(MessageId),
+    /// The message is delivered, or ended otherwise, or there never was such a message.
+    #[error("no message {0} waits")]
+    NotWaiting(MessageId),
     /// A queue is full.
     #[error("the outbox is full ({0} messages)")]
     OutboxFull(u64),

@@ -36,6 +36,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             queue.restart();
         }
         let drained = self.drain(account);
+        self.pay_owed(account)?;
         if self.told.get(&peer) != Some(&self.record_sequence) {
             self.send_unqueued(account, peer, Body::Update)?;
         }

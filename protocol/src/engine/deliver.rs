@@ -4,10 +4,10 @@ use rand_core::CryptoRng;
 
 use super::timer::Reason;
 use super::{DeliveryState, Engine, Event, Fact, Output};
-use crate::envelope::{Body, Content, Frame};
+use crate::envelope::{Body, Content, Envelope, Frame};
 use crate::error::Error;
 use crate::id::{AccountId, DeviceId, MessageId};
-use crate::inbox::{Incoming, Release, Stored};
+use crate::inbox::{self, Incoming, Release, Stored};
 use crate::invitation::ContactRecord;
 use crate::outbox::{self, Queue};
 use crate::store::Store;
@@ -77,7 +77,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     pub(super) fn set_held_timer(&mut self, account: AccountId) {
         match self.held.until(&account) {
             Some(until) => {
-                let wait = until.since(self.now.wall).min(crate::inbox::HOLD_FOR);
+                let wait = until.since(self.now.wall).min(inbox::HOLD_FOR);
                 self.timers.set(Reason::Held(account), self.now.mono + wait);
             }
             None => self.timers.cancel(Reason::Held(account)),
@@ -153,13 +153,19 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     }
 
     /// Encrypts every receipt that is owed, one frame for many ids, into the batch that holds the
-    /// messages. A receipt is never queued: if it is lost, the sender asks by sending again.
+    /// messages. A receipt is sent once: if it is lost, the sender asks by sending again. Without a
+    /// link it is owed.
     pub(super) fn flush_receipts(&mut self) {
         for (account, ids) in std::mem::take(&mut self.receipts) {
             let Some(device) = self.book.get(&account).map(|contact| contact.device) else {
                 continue;
             };
             if !self.links.contains(&device) {
+                match inbox::owe(&mut self.store, account, &ids, self.now.wall) {
+                    Ok(false) => {}
+                    Ok(true) => self.fact(Fact::BoundReached("owed receipts")),
+                    Err(error) => self.fact(Fact::Refused(Error::from(error).label())),
+                }
                 continue;
             }
             for chunk in ids.chunks(RECEIPT_IDS) {
@@ -172,6 +178,14 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         }
     }
 
+    /// Pays over a new link what could not be said before.
+    pub(super) fn pay_owed(&mut self, account: AccountId) -> Result<(), Error> {
+        for id in inbox::owed(&mut self.store, account, self.now.wall)? {
+            self.owe_receipt(account, id);
+        }
+        Ok(inbox::forget_owed(&mut self.store, account)?)
+    }
+
     /// Encrypts content that is not worth a row of the outbox and sends it once.
     pub(super) fn send_unqueued(
         &mut self,
@@ -179,8 +193,22 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         device: DeviceId,
         body: Body,
     ) -> Result<(), Error> {
+        if let Some(envelope) = self.encrypt_unqueued(account, device, body)? {
+            let (token, frame) = (self.take_token(), Frame::Envelope(envelope).encode());
+            self.after_writes(Output::Send { peer: device, token, frame });
+        }
+        Ok(())
+    }
+
+    /// Encrypts content that is not worth a row of the outbox; `None` if there is no session.
+    pub(super) fn encrypt_unqueued(
+        &mut self,
+        account: AccountId,
+        device: DeviceId,
+        body: Body,
+    ) -> Result<Option<Envelope>, Error> {
         let Some(session) = self.sessions.preferred(device, &self.store)? else {
-            return Ok(());
+            return Ok(None);
         };
         let lamport = 0;
         let sent = if body == Body::Update { self.now.wall } else { UnixMillis(0) };
@@ -188,13 +216,6 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             Content { lamport, sequence: 0, parents: Vec::new(), sent, introduction: None, body };
         self.add_introduction(account, device, &mut content)?;
         let id = MessageId::random(&mut self.rng);
-        let frame = self.seal((device, session), id, &content)?;
-        let token = self.take_token();
-        self.after_writes(Output::Send {
-            peer: device,
-            token,
-            frame: Frame::Envelope(frame).encode(),
-        });
-        Ok(())
+        self.seal((device, session), id, &content).map(Some)
     }
 }

@@ -73,7 +73,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     }
 
     /// Whether there is a session, or a record to start one with.
-    fn has_way(&mut self, account: AccountId, device: DeviceId) -> Result<bool, Error> {
+    pub(super) fn has_way(&mut self, account: AccountId, device: DeviceId) -> Result<bool, Error> {
         if self.sessions.preferred(device, &self.store)?.is_some() {
             return Ok(true);
         }
@@ -108,7 +108,11 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     }
 
     /// The frame of a row: the one made before if its session stands, else a new encryption.
-    fn frame_of(&mut self, place: Place, device: DeviceId) -> Result<(SessionId, Vec<u8>), Error> {
+    pub(super) fn frame_of(
+        &mut self,
+        place: Place,
+        device: DeviceId,
+    ) -> Result<(SessionId, Vec<u8>), Error> {
         let key = outbox::key_of(place);
         let value = self.store.get(&key)?.ok_or(StoreError::Corrupt("outbox row"))?;
         let mut row = OutboxRow::decode(&value)?;

@@ -14,10 +14,21 @@ use std::time::Duration;
 /// When a refused sender may try again, if time can help at all.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
+/// What became of an envelope that was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// A text or a greeting that was new.
+    Message,
+    /// Receipts, or a record.
+    Notice,
+    /// Known, and dropped.
+    Duplicate,
+}
+
 impl<S: Store, R: CryptoRng> Engine<S, R> {
     pub(super) fn frame(&mut self, peer: DeviceId, number: u64, bytes: &[u8]) {
         let done = Frame::decode(bytes).map_err(Error::from).and_then(|frame| match frame {
-            Frame::Envelope(envelope) => self.envelope(peer, &envelope),
+            Frame::Envelope(envelope) => self.envelope(peer, &envelope).map(drop),
             Frame::RecordRequest(token) => self.record_requested(peer, token),
             Frame::RecordResponse(record) => self.record_received(peer, record),
         });
@@ -35,7 +46,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         }
     }
 
-    fn envelope(&mut self, peer: DeviceId, envelope: &Envelope) -> Result<(), Error> {
+    /// Takes an envelope of a device that its link or its seal has proven.
+    pub(super) fn envelope(&mut self, peer: DeviceId, envelope: &Envelope) -> Result<Taken, Error> {
         let digest = envelope.digest();
         let known = inbox::seen(&self.store, peer, envelope.message)?;
         if known.as_deref() == Some(digest.as_slice()) {
@@ -43,7 +55,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             self.fact(Fact::Duplicate);
             let account = self.book.of_device(&peer).ok_or(Error::Stranger)?.account;
             self.owe_receipt(account, envelope.message);
-            return Ok(());
+            return Ok(Taken::Duplicate);
         }
         let (account, plaintext) = self.open(peer, envelope)?;
         if known.is_some() {
@@ -52,13 +64,16 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             self.fact(Fact::Duplicate);
             inbox::mark_seen(&mut self.store, peer, envelope.message, digest, self.now.wall);
             self.owe_receipt(account, envelope.message);
-            return Ok(());
+            return Ok(Taken::Duplicate);
         }
         let content = Content::decode(&plaintext)?;
+        let mut taken = Taken::Notice;
         if matches!(content.body, Body::Text(_) | Body::Hello) {
             inbox::mark_seen(&mut self.store, peer, envelope.message, digest, self.now.wall);
+            taken = Taken::Message;
         }
-        self.deliver(account, peer, envelope.message, content)
+        self.deliver(account, peer, envelope.message, content)?;
+        Ok(taken)
     }
 
     /// Opens an envelope on its session, or on the new session that it founds. On an error nothing

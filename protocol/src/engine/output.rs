@@ -84,6 +84,8 @@ pub enum Fact {
     Duplicate,
     /// A frame was refused; the label of `Error::label`.
     Refused(&'static str),
+    /// A seal did not open and was dropped without an answer.
+    SealDropped,
     /// A session was founded, as initiator or not.
     SessionFounded {
         /// Whether we started it.

@@ -57,6 +57,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 self.backup_page(cursor, history).map(Reply::BackupPage)
             }
             Command::AcceptCopy => self.accept_copy().map(|()| Reply::Done),
+            Command::Export(what) => self.export(what).map(Reply::Exported),
+            Command::Import(seals) => self.import(&seals).map(Reply::Imported),
         }
     }
 

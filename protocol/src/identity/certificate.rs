@@ -9,6 +9,9 @@ use crate::error::{Error, Malformed};
 use crate::id::{AccountId, DeviceId, exactly};
 use crate::time::UnixMillis;
 
+/// Bytes of the form of a fixed length: 116 that are signed and a signature of 64.
+pub const CERTIFICATE_BYTES: usize = 180;
+
 /// A device of an account, signed by the account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
@@ -108,6 +111,36 @@ impl Certificate {
         let fields: [&[u8]; 6] =
             [&self.account.0, &self.device.0, dh, &number, &generation, &created];
         fields.concat()
+    }
+
+    /// The form of a fixed length: what the account signs, then the signature.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        [self.signed_bytes().as_slice(), &self.signature].concat()
+    }
+
+    /// Parses and verifies the form of a fixed length.
+    ///
+    /// # Errors
+    ///
+    /// As [`Certificate::parse`].
+    pub fn from_bytes(bytes: &[u8; CERTIFICATE_BYTES]) -> Result<Self, Error> {
+        const WRONG: Malformed = Malformed("certificate");
+        let (account, rest) = bytes.split_first_chunk::<32>().ok_or(WRONG)?;
+        let (device, rest) = rest.split_first_chunk::<32>().ok_or(WRONG)?;
+        let (identity_dh, rest) = rest.split_first_chunk::<32>().ok_or(WRONG)?;
+        let (number, rest) = rest.split_first_chunk().ok_or(WRONG)?;
+        let (generation, rest) = rest.split_first_chunk().ok_or(WRONG)?;
+        let (created, signature) = rest.split_first_chunk().ok_or(WRONG)?;
+        Self::parse(&wire::Certificate {
+            account: account.to_vec(),
+            device: device.to_vec(),
+            identity_dh: identity_dh.to_vec(),
+            number: u32::from_be_bytes(*number),
+            generation: u64::from_be_bytes(*generation),
+            created_ms: u64::from_be_bytes(*created),
+            signature: signature.to_vec(),
+        })
     }
 
     /// The account that signed.

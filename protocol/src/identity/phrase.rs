@@ -93,6 +93,8 @@ impl Phrase {
     }
 }
 
+crate::crypto::wiped!(Phrase { entropy, mnemonic } open {});
+
 impl Debug for Phrase {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str("Phrase(..)")

@@ -1,6 +1,7 @@
 //! The queue of one contact: what waits, what is on its way, when to try again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use super::OutboxRow;
 use crate::envelope::{Body, Content};
@@ -115,8 +116,24 @@ impl Queue {
         }
         let sequence = *self.waiting.first()?;
         let entry = self.entries.get(&sequence)?;
-        let fits = entry.session.is_some() || self.encrypted < ENCRYPTED_MAX;
-        fits.then_some((sequence, entry))
+        self.fits(entry).then_some((sequence, entry))
+    }
+
+    fn fits(&self, entry: &Entry) -> bool {
+        entry.session.is_some() || self.encrypted < ENCRYPTED_MAX
+    }
+
+    /// Whether a row is encrypted, or may be: the recipient keeps no more keys.
+    #[must_use]
+    pub fn may_encrypt(&self, sequence: u64) -> bool {
+        self.entries.get(&sequence).is_some_and(|entry| self.fits(entry))
+    }
+
+    /// The row that follows a place.
+    #[must_use]
+    pub fn next_after(&self, sequence: u64) -> Option<u64> {
+        let after = (Bound::Excluded(sequence), Bound::Unbounded);
+        self.entries.range(after).next().map(|(sequence, _)| *sequence)
     }
 
     /// A row was encrypted on a session.

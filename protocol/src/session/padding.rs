@@ -18,8 +18,14 @@ const MARKER: u8 = 0x80;
 
 /// The padded length for `length` bytes, marker included.
 const fn padded(length: usize) -> usize {
-    if length <= FLOOR {
-        return FLOOR;
+    padme(length, FLOOR)
+}
+
+/// The Padmé length for `length` bytes, at least `floor`, which is 2 or more.
+#[must_use]
+pub const fn padme(length: usize, floor: usize) -> usize {
+    if length <= floor {
+        return floor;
     }
     let exponent = length.ilog2();
     let digits = exponent.ilog2() + 1;

@@ -58,17 +58,17 @@ impl Create {
         sink: W,
         out: &mut Output,
     ) -> Result<(W, Contents), Stop> {
-        let keystore = context.home.keystore();
         if !context.home.has_profile() {
             return Err(NodeError::NoProfile { home: context.home.root().to_owned() }.into());
         }
         // The keys never cross the socket: whoever makes a backup opens the key store.
-        let own = if profile::needs_passphrase(&keystore)? {
-            Some(own_passphrase(context, out)?)
-        } else {
-            passphrase::given(&context.globals, out)?
-        };
-        let secrets = profile::unlock(&context.home, own.as_ref().map(|own| own.as_str()))?.secrets;
+        let mut own = None;
+        let secrets = context
+            .open_keys(out, |credentials, _| {
+                own.clone_from(&credentials.passphrase);
+                profile::unlock(&context.home, credentials)
+            })?
+            .secrets;
         let passphrase = match self.source.named(out)? {
             Some(named) => named,
             None => match own.clone() {
@@ -115,11 +115,4 @@ fn new_passphrase() -> Result<Secret, UserError> {
             ..error
         }
     })
-}
-
-fn own_passphrase(context: &Context, out: &mut Output) -> Result<Secret, UserError> {
-    if let Some(given) = passphrase::given(&context.globals, out)? {
-        return Ok(given);
-    }
-    passphrase::ask()?.ok_or_else(|| NodeError::NoPassphrase.into())
 }

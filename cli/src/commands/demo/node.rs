@@ -63,7 +63,9 @@ impl DemoNode {
 /// A command of this program on a throw-away profile; nothing of the user's environment reaches it.
 fn command(program: &PathBuf, home: &Home) -> Command {
     let mut command = Command::new(program);
-    command.env_remove("BITCHAT_HOME").env_remove("BITCHAT_PASSPHRASE_FILE");
+    for variable in ["BITCHAT_HOME", "BITCHAT_PASSPHRASE_FILE", "BITCHAT_KEY_FILE"] {
+        command.env_remove(variable);
+    }
     command.arg("--home").arg(home.root()).stdin(Stdio::null()).stdout(Stdio::null());
     command
 }

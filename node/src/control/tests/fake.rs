@@ -8,8 +8,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request as HttpRequest, Response, StatusCode};
 use bitchat_protocol::engine::{
-    BackupPage, Command, CommandError, ContactView, DeliveryState, DeliveryView, Event,
-    IdentityView, InvitationView, MessageView, QueueView, Reply, Who,
+    BackupPage, Command, CommandError, ContactView, DeliveryState, DeliveryView, Event, ExportView,
+    IdentityView, ImportView, InvitationView, MessageView, QueueView, Reply, Who,
 };
 use bitchat_protocol::id::{AccountId, DeviceId, MessageId};
 use bitchat_protocol::time::UnixMillis;
@@ -117,6 +117,7 @@ impl Fake {
     }
 }
 
+#[allow(clippy::wildcard_enum_match_arm, reason = "one match in two functions")]
 impl Memory {
     fn done(&mut self, asked: String) -> Reply {
         self.asked.push(asked);
@@ -146,6 +147,12 @@ impl Memory {
             Command::Verify { who, verified } => {
                 Reply::Contact(ContactView { verified, ..contact(&who.0) })
             }
+            other => return self.answer_about_messages(other),
+        })
+    }
+
+    fn answer_about_messages(&mut self, command: Command) -> Result<Reply, CommandError> {
+        Ok(match command {
             Command::Remove { extent, .. } => {
                 self.asked.push(format!("Remove {extent:?}"));
                 Reply::Done
@@ -179,6 +186,16 @@ impl Memory {
                 self.asked.push(format!("Export {cursor} history={history}"));
                 Reply::BackupPage(BackupPage { items: vec![1, 2, 3], next: None })
             }
+            Command::Export(what) => {
+                self.asked.push(format!("{what:?}"));
+                Reply::Exported(exported())
+            }
+            Command::Import(seals) => {
+                let bytes: Vec<_> = seals.iter().map(Vec::len).collect();
+                self.asked.push(format!("Import {bytes:?}"));
+                Reply::Imported(ImportView { delivered: 1, busy: vec![1], ..ImportView::default() })
+            }
+            other => panic!("{other:?} is answered above"),
         })
     }
 }
@@ -308,5 +325,17 @@ pub(super) fn warning() -> Warning {
         code: WarningCode::DiskLow,
         message: "the disk is nearly full".to_owned(),
         hint: "make room".to_owned(),
+    }
+}
+
+/// A page with more behind it.
+fn exported() -> ExportView {
+    ExportView {
+        seals: vec![vec![1, 2, 3], vec![4]],
+        messages: 1,
+        receipts: 7,
+        no_keys: 2,
+        held_back: 3,
+        next: Some((account(2), 9)),
     }
 }

@@ -1,0 +1,118 @@
+//! Changes to what guards a profile: other factors, another data key.
+//!
+//! Both need the profile's lock, so no node runs meanwhile.
+
+use std::io;
+
+use rand::rngs::SysRng;
+use rand_core::UnwrapErr;
+
+use super::{Credentials, open};
+use crate::error::NodeError;
+use crate::home::{Home, HomeLock};
+use crate::keystore::{Opened, Protection};
+use crate::store::{Erasure, SledStore, Step};
+
+/// A key store that was opened to change what opens it.
+#[derive(Debug)]
+pub struct FactorChange {
+    home: Home,
+    opened: Opened,
+    _lock: HomeLock,
+}
+
+/// What happens while a data key is replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rotation {
+    /// The old data key and the new one open the store; the key store has the old one.
+    Ready,
+    /// The key store has the new one.
+    Committed,
+    /// So many rows were sealed under new keys.
+    Moved(u64),
+}
+
+impl FactorChange {
+    /// Opens the key store with what opens it now.
+    ///
+    /// # Errors
+    ///
+    /// [`NodeError`]: no profile, profile in use, wrong passphrase, damage.
+    pub fn begin(home: &Home, credentials: Credentials) -> Result<Self, NodeError> {
+        let lock = take(home)?;
+        let opened = open(home, credentials)?;
+        Ok(Self { home: home.clone(), opened, _lock: lock })
+    }
+
+    /// What guards it now.
+    #[must_use]
+    pub const fn protection(&self) -> Protection {
+        self.opened.protection()
+    }
+
+    /// Lets `to` open it and nothing else; durable when this returns. Without a key file in `to`
+    /// none is needed afterwards; one that does not exist is made.
+    ///
+    /// # Errors
+    ///
+    /// [`NodeError`] if there is no passphrase, it is weak, the key file is not taken, or the disk
+    /// refuses: what opened it before still does, unless only `keystore.key` could not be removed.
+    pub fn finish(mut self, to: Credentials) -> Result<Protection, NodeError> {
+        self.opened.guard(&to.factors()?, &mut UnwrapErr(SysRng))?;
+        // If there is one, it opens copies of a key store without passphrase that had our data key.
+        self.home.remove_key_file()?;
+        Ok(self.opened.protection())
+    }
+}
+
+/// Replaces the data key, and with it the keys that the store changes by itself with time. A process
+/// that dies at any moment leaves the old data key or the new one, and a store that it opens; rows
+/// that are not moved by then wait for the next turn of their keys, or for another rotation. Returns
+/// the rows moved.
+///
+/// # Errors
+///
+/// [`NodeError`]: as for opening the profile and its store, and a disk that refuses.
+pub fn rotate_keys(
+    home: &Home,
+    credentials: Credentials,
+    heard: &mut dyn FnMut(Rotation),
+) -> Result<u64, NodeError> {
+    let _lock = take(home)?;
+    let opened = open(home, credentials)?;
+    let data = home.data();
+    if !data.exists() {
+        let what = format!("{} is missing although the profile has keys", data.display());
+        return Err(NodeError::StoreCorrupt { what });
+    }
+    let rotated = opened.rotate(&mut UnwrapErr(SysRng))?;
+    let new = rotated.store_keys.duplicate();
+    SledStore::hand_over(&data, opened.store_keys(), &new, || {
+        heard(Rotation::Ready);
+        rotated.commit().map_err(io::Error::other)?;
+        heard(Rotation::Committed);
+        Ok(())
+    })?;
+    let store = SledStore::open(&data, new)?;
+    store.want_erasure();
+    let failed = |reason: String| NodeError::StoreFailed { reason };
+    while store.erase_step().map_err(|error| failed(error.to_string()))? == Step::Working {
+        heard(Rotation::Moved(store.erasure().moved));
+    }
+    let Erasure { moved, failure, .. } = store.erasure();
+    match failure {
+        Some(reason) => Err(failed(format!("{moved} rows have new keys, then: {reason}"))),
+        None => Ok(moved),
+    }
+}
+
+fn take(home: &Home) -> Result<HomeLock, NodeError> {
+    if !home.has_profile() {
+        return Err(NodeError::NoProfile { home: home.root().to_owned() });
+    }
+    home.check()?;
+    Ok(home.lock()?)
+}
+
+#[cfg(test)]
+mod tests;
