@@ -11,6 +11,7 @@
 )]
 
 mod architecture;
+mod backup;
 mod carried;
 mod cli;
 mod crash;

@@ -85,6 +85,15 @@ pub(crate) async fn attach(
     out: &mut Output,
 ) -> Result<(Client, Guest), UserError> {
     let passphrase = passphrase::given_on_stdin(&context.globals)?;
+    attach_with(context, passphrase, out).await
+}
+
+/// As [`attach`], with a passphrase that is known already.
+pub(crate) async fn attach_with(
+    context: &Context,
+    passphrase: Option<Secret>,
+    out: &mut Output,
+) -> Result<(Client, Guest), UserError> {
     if let Some(socket) = Socket::find(&context.home.socket()).await? {
         return Ok((Client::Daemon(socket), Guest::default()));
     }

@@ -7,6 +7,7 @@ use crate::client::Client;
 use crate::error::Stop;
 use crate::output::Output;
 
+mod backup;
 mod chat;
 mod completions;
 mod config;
@@ -35,6 +36,8 @@ pub(crate) enum Verb {
     Node(NodeVerb),
     #[command(subcommand)]
     Config(config::Config),
+    #[command(subcommand)]
+    Backup(backup::Backup),
     Passwd(passwd::Passwd),
     #[command(subcommand)]
     Key(key::Key),
@@ -68,6 +71,7 @@ impl Verb {
             Self::Init(verb) => verb.run(context, out),
             Self::Daemon(verb) => verb.run(context, out).await,
             Self::Config(verb) => verb.run(context, out),
+            Self::Backup(verb) => verb.run(context, out).await,
             Self::Passwd(verb) => verb.run(context, out).await,
             Self::Key(verb) => verb.run(context, out).await,
             Self::Completions(verb) => verb.run(out),

@@ -209,6 +209,11 @@ impl Output {
     }
 }
 
+/// Stdout for bytes that are no text. A reader sees by the file itself whether it is whole.
+pub(crate) fn raw() -> impl Write {
+    BufWriter::new(io::stdout())
+}
+
 impl Debug for Output {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.debug_struct("Output").field("style", &self.style).finish_non_exhaustive()

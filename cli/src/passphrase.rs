@@ -26,11 +26,13 @@ pub(crate) type Secret = Zeroizing<String>;
 
 /// Reads the passphrase that the flags or the environment name; `None` if they name none.
 pub(crate) fn given(globals: &Globals, out: &mut Output) -> Result<Option<Secret>, UserError> {
-    match globals.passphrase_file.as_deref() {
-        None => Ok(None),
-        Some(path) if is_stdin(path) => first_line().map(Some),
-        Some(path) => from_file(path, out).map(Some),
-    }
+    let path = globals.passphrase_file.as_deref();
+    path.map(|path| from_path(path, out)).transpose()
+}
+
+/// Reads the passphrase in a file; `-`: the first line of stdin.
+pub(crate) fn from_path(path: &Path, out: &mut Output) -> Result<Secret, UserError> {
+    if is_stdin(path) { first_line() } else { from_file(path, out) }
 }
 
 /// Reads the passphrase now if it comes from stdin: its line must not be taken for a message, even
@@ -44,7 +46,12 @@ pub(crate) fn given_on_stdin(globals: &Globals) -> Result<Option<Secret>, UserEr
 
 /// Asks for the passphrase; `None` if there is nobody to ask.
 pub(crate) fn ask() -> Result<Option<Secret>, UserError> {
-    if somebody_is_there() { prompt("Passphrase: ").map(Some) } else { Ok(None) }
+    ask_for("Passphrase: ")
+}
+
+/// Asks a question; `None` if there is nobody to ask.
+pub(crate) fn ask_for(question: &str) -> Result<Option<Secret>, UserError> {
+    if somebody_is_there() { prompt(question).map(Some) } else { Ok(None) }
 }
 
 /// Asks for a new passphrase, twice.

@@ -10,7 +10,7 @@
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 
 mod frame;
 pub mod handle;
@@ -30,7 +30,7 @@ pub use view::SCHEMA;
 
 use crate::error::NodeError;
 use problem::Problem;
-use routes::{contacts, envelopes, inbox, messages, node};
+use routes::{backup, contacts, envelopes, inbox, messages, node};
 
 /// The whole API over one node.
 pub fn router(handle: Handle) -> Router {
@@ -50,6 +50,8 @@ pub fn router(handle: Handle) -> Router {
             .route("/v1/messages/{id}", get(messages::delivery))
             .route("/v1/history/{who}", get(messages::history))
             .route("/v1/queue", get(messages::queue))
+            .route("/v1/backup", get(backup::page))
+            .route("/v1/warnings/{code}", delete(backup::dismiss))
             .route("/v1/envelopes/export", post(envelopes::export))
             .route("/v1/envelopes/import", post(envelopes::import))
             .route("/v1/inbox", get(inbox::read))

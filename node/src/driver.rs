@@ -11,6 +11,7 @@
 //! is built from the disk (an fsync is never repeated: after a failed one, success means nothing).
 
 mod clock;
+mod copies;
 mod effects;
 mod factory;
 mod report;
@@ -136,7 +137,15 @@ impl Driver {
             reopen_at: Instant::now(),
         };
         driver.running = Some(driver.build()?);
+        driver.place();
         Ok(driver)
+    }
+
+    /// Tells the engine where its profile lives.
+    fn place(&mut self) {
+        if let Some(place) = self.factory.place {
+            self.feed(Input::Place(place));
+        }
     }
 
     fn build(&self) -> Result<Running, crate::error::NodeError> {
@@ -230,6 +239,7 @@ impl Driver {
             Ok(running) => {
                 tracing::info!("the store is open again");
                 self.running = Some(running);
+                self.place();
                 self.feed(Input::Addresses(self.addresses.clone()));
                 let peers = self.ends.peers.borrow().clone();
                 peers.iter().for_each(|peer| self.feed(Input::Connected { peer: peer.device }));
@@ -328,6 +338,7 @@ const fn writes(command: &Command) -> bool {
         | Command::Delivery(_)
         | Command::Inbox { .. }
         | Command::History { .. }
+        | Command::BackupPage { .. }
         | Command::Queue => false,
         Command::Invite { .. }
         | Command::AddContact { .. }
@@ -335,6 +346,7 @@ const fn writes(command: &Command) -> bool {
         | Command::Verify { .. }
         | Command::Remove { .. }
         | Command::Send { .. }
+        | Command::AcceptCopy
         | Command::Acknowledge { .. }
         | Command::Export(_)
         | Command::Import(_) => true,

@@ -126,6 +126,38 @@ pub enum NodeError {
         /// What is wrong with it.
         why: String,
     },
+    /// The file is no backup.
+    #[error("this is no backup of bitchat")]
+    NotABackup,
+    /// A newer version wrote the backup.
+    #[error("the backup has version {found}, this program reads version 1")]
+    BackupVersion {
+        /// Version found.
+        found: u32,
+    },
+    /// The passphrase does not open the backup, or its header was altered.
+    #[error("the passphrase does not open the backup")]
+    BackupPassphrase,
+    /// The backup was altered or cut.
+    #[error("the backup is damaged: {what}")]
+    BackupDamaged {
+        /// How.
+        what: String,
+    },
+    /// A file is there already.
+    #[error("{} exists already", path.display())]
+    FileExists {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The backup cannot be read or written.
+    #[error("{what}: {reason}")]
+    BackupIo {
+        /// What was tried.
+        what: String,
+        /// What the system said.
+        reason: String,
+    },
     /// A setting is wrong.
     #[error("{problem}")]
     Config {

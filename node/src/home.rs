@@ -8,6 +8,7 @@
 //!     keystore.key     0600, only for a key store without passphrase
 //!     keystore.attempts, keystore.lock   0600, wrong passphrases, see `keystore::attempts`
 //!     data/            0700, see `store`
+//!     restore.new/     0700, a restore under way
 //!     bitchat.sock     the control socket
 //!     bitchat.lock     held (flock) and named (pid) by the running node
 //! ```
@@ -19,6 +20,7 @@
 
 pub(crate) mod disk;
 mod lock;
+mod place;
 
 pub use lock::HomeLock;
 
@@ -28,6 +30,8 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use bitchat_protocol::copies::PlaceHash;
 
 /// Layout of the directory that this program writes.
 pub const VERSION: u32 = 1;
@@ -181,6 +185,18 @@ impl Home {
     #[must_use]
     pub fn ports_file(&self) -> PathBuf {
         self.root.join("ports")
+    }
+
+    /// Where the data lies now, as a hash; a copy of it has another one.
+    #[must_use]
+    pub fn place(&self) -> Option<PlaceHash> {
+        place::of(&self.data())
+    }
+
+    /// Where a restore is put together.
+    #[must_use]
+    pub fn staging(&self) -> PathBuf {
+        self.root.join("restore.new")
     }
 
     /// The version file.

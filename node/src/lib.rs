@@ -2,9 +2,10 @@
 //!
 //! Ranks (a module imports only from lower ones; `tests/architecture.rs` reads them here):
 //! 0 `error coredump` · 1 `home config` · 2 `keystore telemetry metrics` ·
-//! 3 `store network control` · 4 `http convert` · 5 `profile` · 6 `driver` · 7 `node`; this file may
+//! 3 `store network control` · 4 `http convert` · 5 `profile` · 6 `backup driver` · 7 `node`; this file may
 //! name all. So `store`, `network` and `control` never name each other.
 
+pub mod backup;
 pub mod config;
 pub mod control;
 pub mod coredump;

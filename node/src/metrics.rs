@@ -99,7 +99,8 @@ impl Metrics {
                 families.bound_reached.get_or_create(&families::ByBound { bound }).inc();
             }
             Fact::Bug(_) => self.failed(Category::Internal, "bug"),
-            Fact::Step(_, _) => {}
+            // Told as warnings, which are gauges; a new device is told as an event.
+            Fact::Step(_, _) | Fact::Copies(_) | Fact::NewDevice => {}
         }
     }
 

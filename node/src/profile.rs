@@ -101,12 +101,7 @@ pub fn create_profile(home: &Home, request: NewProfile) -> Result<CreatedProfile
         created: now,
         nickname: request.name,
     };
-    if home.socket().as_os_str().len() > SOCKET_PATH_MAX {
-        return Err(NodeError::Config {
-            problem: format!("the path {} is too long for a socket", home.socket().display()),
-            hint: "choose a shorter `--home DIR`".to_owned(),
-        });
-    }
+    check_socket_path(home)?;
     home.create()?;
     let _lock = home.lock()?;
     let unlocked = Keystore::create(&home.keystore(), &factors, &secrets, &mut rng)?;
@@ -117,6 +112,17 @@ pub fn create_profile(home: &Home, request: NewProfile) -> Result<CreatedProfile
         phrase: phrase.words(),
         account: identity.account().to_string(),
         device: peer_id::text(&identity.device().id()),
+    })
+}
+
+/// Refuses a home whose socket could never be bound.
+pub(crate) fn check_socket_path(home: &Home) -> Result<(), NodeError> {
+    if home.socket().as_os_str().len() <= SOCKET_PATH_MAX {
+        return Ok(());
+    }
+    Err(NodeError::Config {
+        problem: format!("the path {} is too long for a socket", home.socket().display()),
+        hint: "choose a shorter `--home DIR`".to_owned(),
     })
 }
 

@@ -14,6 +14,9 @@ pub use name::{suggested, usable};
 use crate::id::{AccountId, DeviceId, InvitationToken};
 use crate::time::UnixMillis;
 
+/// Former devices that are remembered of a contact; the oldest is forgotten.
+pub const FORMER_MAX: usize = 4;
+
 /// One contact.
 #[derive(Clone, Debug)]
 pub struct Contact {
@@ -37,4 +40,20 @@ pub struct Contact {
     pub verified: bool,
     /// When it was added.
     pub added: UnixMillis,
+    /// Devices that it had before, the latest first: one that still runs is told of its successor.
+    pub former: Vec<DeviceId>,
+}
+
+impl Contact {
+    /// Moves to another device of the same account and remembers the one before.
+    pub fn move_to(&mut self, device: DeviceId, generation: u64) {
+        self.generation = generation;
+        if self.device == device {
+            return;
+        }
+        let before = std::mem::replace(&mut self.device, device);
+        self.former.retain(|former| *former != before && *former != device);
+        self.former.insert(0, before);
+        self.former.truncate(FORMER_MAX);
+    }
 }

@@ -3,6 +3,7 @@
 //! Nothing outside this module names a cryptographic crate. See docs/SPEC.md, section "Primitives".
 
 mod aead;
+mod age;
 mod dh;
 mod hmac;
 mod kdf;
@@ -17,6 +18,10 @@ mod wiped;
 pub use aead::{
     BODY_TAG_BYTES, HEADER_NONCE_BYTES, open_body, open_header, open_once, seal_body, seal_header,
     seal_once,
+};
+pub use age::{
+    AgeError, AgeHeader, AgeOpener, AgeSealer, CHUNK_BYTES, CHUNK_TAG_BYTES, HEADER_BYTES_MAX,
+    PAYLOAD_NONCE_BYTES, WORK, WORK_MAX,
 };
 pub use dh::{DhPublic, DhSecret};
 pub use kdf::{ChainWalk, Transcript, chain_step, digest, expand};

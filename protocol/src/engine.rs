@@ -22,10 +22,12 @@ pub mod input;
 pub mod output;
 
 mod admit;
+mod archive;
 mod ask;
 mod commit;
 mod connection;
 mod contacts;
+mod copies;
 mod deliver;
 mod drain;
 mod export;
@@ -43,10 +45,12 @@ mod view;
 
 pub use crate::id::SendToken;
 pub use crate::outbox::DeliveryState;
+pub use archive::{BackupCursor, BackupPage};
 pub use command::{
     Command, CommandError, ContactView, DeliveryView, Extent, IdentityView, InvitationView,
     MessageView, QueueView, Reply, Who,
 };
+pub use copies::restored_key;
 pub use export::{Export, ExportView};
 pub use import::{IMPORT_MAX, ImportView};
 pub use input::{CommandId, Input};
@@ -60,6 +64,7 @@ use std::time::Duration;
 use rand_core::CryptoRng;
 
 use crate::contact::Book;
+use crate::copies::Copies;
 use crate::error::Error;
 use crate::id::{AccountId, DeviceId, InvitationToken, MessageId};
 use crate::identity::Identity;
@@ -103,6 +108,9 @@ pub struct Engine<S, R> {
     invitations: BTreeMap<InvitationToken, Issued>,
     limits: Limits,
     links: BTreeSet<DeviceId>,
+    /// Devices that were shown the newest record of their account on their link.
+    shown: BTreeSet<DeviceId>,
+    copies: Copies,
     dialling: BTreeSet<DeviceId>,
     addresses: Vec<String>,
     record: Vec<u8>,
@@ -152,6 +160,10 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 self.refused(token, code, retry_after)
             }
             Input::Addresses(addresses) => self.addresses_changed(addresses),
+            Input::Place(place) => {
+                self.placed(place);
+                Ok(())
+            }
             Input::Timeout => self.timeout(),
             Input::Persisted(durable) => {
                 self.store.persisted(durable.batch());

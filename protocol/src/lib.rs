@@ -2,10 +2,12 @@
 //!
 //! Ranks (a module imports only from lower ones; `tests/architecture.rs` reads them here):
 //! 0 `time store` · 1 `error` · 2 `id` · 3 `crypto resilience` · 4 `identity ratchet` ·
-//! 5 `prekey` · 6 `invitation` · 7 `handshake` · 8 `session contact` · 9 `sealed` · 10 `envelope` ·
-//! 11 `inbox outbox` · 12 `engine`.
+//! 5 `prekey` · 6 `invitation` · 7 `handshake` · 8 `session contact copies` · 9 `sealed` · 10 `envelope` ·
+//! 11 `inbox outbox` · 12 `backup` · 13 `engine`.
 
+pub mod backup;
 pub mod contact;
+pub mod copies;
 pub mod crypto;
 pub mod engine;
 pub mod envelope;

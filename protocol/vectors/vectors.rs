@@ -25,6 +25,7 @@
 )]
 
 mod aead;
+mod age;
 mod ed25519;
 mod hkdf;
 mod hmac;

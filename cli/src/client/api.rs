@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -33,6 +35,20 @@ pub(crate) struct Inbox {
     pub(crate) max: u64,
     /// Wait this long for the first one.
     pub(crate) wait: Duration,
+}
+
+/// One part of what a backup holds.
+pub(crate) struct BackupPage {
+    /// Items as they stand in the backup.
+    pub(crate) items: Vec<u8>,
+    /// Where to go on.
+    pub(crate) next: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct EncodedPage {
+    items: String,
+    next: Option<String>,
 }
 
 /// An answer without content.
@@ -96,6 +112,26 @@ impl Client {
     pub(crate) async fn remove(&self, who: &str, history: Option<bool>) -> Result<(), UserError> {
         let request = Request::delete("/v1/contacts", who).with("history", history);
         let Done {} = self.call(request).await?;
+        Ok(())
+    }
+
+    /// One part of what a backup holds; `cursor` is where the one before said to go on.
+    pub(crate) async fn backup_page(
+        &self,
+        history: bool,
+        cursor: Option<&str>,
+    ) -> Result<BackupPage, UserError> {
+        let request = Request::get("/v1/backup");
+        let request = request.with("history", Some(history)).with("cursor", cursor);
+        let page: EncodedPage = self.call(request).await?;
+        let items = STANDARD.decode(page.items);
+        let items = items.map_err(|_| UserError::internal("a part of a backup is no base64"))?;
+        Ok(BackupPage { items, next: page.next })
+    }
+
+    /// Ends a warning.
+    pub(crate) async fn dismiss(&self, code: &str) -> Result<(), UserError> {
+        let Done {} = self.call(Request::delete("/v1/warnings", code)).await?;
         Ok(())
     }
 

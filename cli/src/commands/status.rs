@@ -12,10 +12,17 @@ use crate::sanitise;
 
 /// Show how the node is: addresses, connections, what waits, warnings
 #[derive(Debug, clap::Args)]
-pub(crate) struct Status {}
+pub(crate) struct Status {
+    /// First end a warning that only a person can judge: `copied_datadir`
+    #[arg(long, value_name = "WARNING")]
+    dismiss: Option<String>,
+}
 
 impl Status {
     pub(crate) async fn run(self, client: &Client, out: &mut Output) -> Result<(), Stop> {
+        if let Some(code) = &self.dismiss {
+            client.dismiss(code).await?;
+        }
         let status = client.status().await?;
         let daemon = client.is_daemon();
         out.answer(&status, |_| describe(&status, daemon))

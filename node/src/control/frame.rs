@@ -202,6 +202,8 @@ pub(super) fn route(method: &Method, path: &str) -> Route {
         ("GET", "inbox", Some("stream")) => Route::InboxStream,
         ("GET", "history", Some(_)) => Route::History,
         ("GET", "queue", None) => Route::Queue,
+        ("GET", "backup", None) => Route::Backup,
+        ("DELETE", "warnings", Some(_)) => Route::WarningDismiss,
         ("POST", "envelopes", Some("export")) => Route::EnvelopesExport,
         ("POST", "envelopes", Some("import")) => Route::EnvelopesImport,
         ("GET", "peers", None) => Route::Peers,

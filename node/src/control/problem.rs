@@ -45,6 +45,11 @@ pub(super) const fn status(error: &NodeError) -> StatusCode {
         | NodeError::KeyFile { .. }
         | NodeError::WeakPassphrase { .. }
         | NodeError::BadPhrase { .. }
+        | NodeError::NotABackup
+        | NodeError::BackupVersion { .. }
+        | NodeError::BackupPassphrase
+        | NodeError::BackupDamaged { .. }
+        | NodeError::FileExists { .. }
         | NodeError::Config { .. } => StatusCode::BAD_REQUEST,
         NodeError::CrossSite => StatusCode::FORBIDDEN,
         NodeError::NoRoute => StatusCode::NOT_FOUND,
@@ -52,6 +57,7 @@ pub(super) const fn status(error: &NodeError) -> StatusCode {
         NodeError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         NodeError::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         NodeError::HomeUnwritable { .. }
+        | NodeError::BackupIo { .. }
         | NodeError::LockHeld { .. }
         | NodeError::StoreCorrupt { .. }
         | NodeError::StoreVersion { .. }

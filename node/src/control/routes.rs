@@ -7,6 +7,7 @@ use super::problem::Problem;
 use super::view::Versioned;
 use crate::error::NodeError;
 
+pub(super) mod backup;
 pub(super) mod contacts;
 pub(super) mod envelopes;
 pub(super) mod inbox;

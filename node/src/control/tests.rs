@@ -222,6 +222,30 @@ async fn requests_are_counted_by_route_and_status_without_a_name() {
     assert!(!text.contains("bob"));
 }
 
+/// Only what a person can judge may be dismissed, and a backup goes on where it stopped.
+#[tokio::test]
+async fn pages_of_a_backup_and_a_dismissed_warning_reach_the_engine() {
+    let node = Fake::start();
+    let next = format!("/v1/backup?history=true&cursor=messages/{}/7", account(2));
+
+    let first = call(&node.router(), get("/v1/backup")).await;
+    let later = call(&node.router(), get(&next)).await;
+    let strange = call(&node.router(), get("/v1/backup?cursor=x")).await;
+    let other = call(&node.router(), send("DELETE", "/v1/warnings/disk_low", &json!({}))).await;
+    let path = "/v1/warnings/copied_datadir";
+    let dismissed = call(&node.router(), send("DELETE", path, &json!({}))).await;
+
+    assert_eq!((first.json["items"].as_str(), &first.json["next"]), (Some("AQID"), &Value::Null));
+    let codes = [first.status, later.status, strange.status, other.status, dismissed.status];
+    assert_eq!(codes.map(|code| code.as_u16()), [200, 200, 400, 400, 200]);
+    let asked = [
+        "Export contacts history=false".to_owned(),
+        format!("Export messages/{}/7 history=true", account(2)),
+        "AcceptCopy".to_owned(),
+    ];
+    assert_eq!(node.asked(), asked);
+}
+
 /// `docs/API.md` is what programs are written against.
 #[tokio::test]
 async fn every_route_stands_in_the_document_and_answers() {
@@ -232,6 +256,7 @@ async fn every_route_stands_in_the_document_and_answers() {
     for line in document.lines().filter_map(|line| line.strip_prefix("### ")) {
         let (method, path) = line.split_once(' ').unwrap();
         let path = path.replace("{who}", "bob").replace("{id}", &"07".repeat(16));
+        let path = path.replace("{code}", "copied_datadir");
 
         // The body stays unread: that of a stream has no end.
         let reply = node.router().oneshot(send(method, &path, &json!({}))).await.unwrap();

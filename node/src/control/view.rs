@@ -39,6 +39,15 @@ pub(super) struct Alive {
     pub(super) pid: u32,
 }
 
+/// A part of a backup.
+#[derive(Debug, Serialize)]
+pub(super) struct BackupPage {
+    /// Items, each behind its length, in base64.
+    pub(super) items: String,
+    /// Where to go on; null: this was the last.
+    pub(super) next: Option<String>,
+}
+
 /// Ourselves.
 #[derive(Debug, Serialize)]
 pub(super) struct Identity {

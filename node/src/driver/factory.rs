@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use bitchat_protocol::copies::PlaceHash;
 use bitchat_protocol::engine::Engine;
 use bitchat_protocol::error::Error;
 use bitchat_protocol::time::Now;
@@ -24,6 +25,8 @@ pub struct Factory {
     pub keys: StoreKeys,
     /// Whether the engine dials its contacts at the start.
     pub greet: bool,
+    /// Where the store lies.
+    pub place: Option<PlaceHash>,
 }
 
 impl Factory {

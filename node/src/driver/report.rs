@@ -1,9 +1,10 @@
 //! What the node tells operators: status, gauges, warnings.
 
+use bitchat_protocol::copies::CopiesSeen;
 use bitchat_protocol::engine::Fact;
 use bitchat_protocol::prekey::PrekeyUse;
 
-use super::Driver;
+use super::{Driver, copies};
 use crate::control::{NodeStatus, OutboxStatus, PeerStatus, Warning, peer_id};
 use crate::metrics::WarningCode;
 use crate::metrics::label::{Direction, Transport};
@@ -14,6 +15,9 @@ impl Driver {
     pub(super) fn fact(&mut self, fact: &Fact) {
         self.ends.metrics.observe(fact);
         self.show(fact);
+        if let Fact::Copies(seen) = fact {
+            self.warn_of_copies(*seen);
+        }
         match level(fact) {
             Level::Error => tracing::error!(?fact),
             Level::Warn => tracing::warn!(?fact),
@@ -40,6 +44,18 @@ impl Driver {
                 *sessions = sessions.saturating_add(1);
             });
         }
+    }
+
+    /// Makes the standing warnings say what is known now.
+    fn warn_of_copies(&self, seen: CopiesSeen) {
+        let warnings = copies::warnings(seen);
+        for warning in &warnings {
+            tracing::warn!(code = warning.code.as_str(), "{}", warning.message);
+        }
+        self.ends.status.send_modify(|status| {
+            status.warnings.retain(|warning| !copies::CODES.contains(&warning.code));
+            status.warnings.extend(warnings);
+        });
     }
 
     pub(super) fn every_second(&mut self) {
@@ -180,6 +196,7 @@ const fn level(fact: &Fact) -> Level {
         Fact::Bug(_) => Level::Error,
         Fact::BoundReached(_) => Level::Warn,
         Fact::Refused(_)
+        | Fact::NewDevice
         | Fact::SealDropped
         | Fact::RateLimited(_)
         | Fact::SessionFounded { .. }
@@ -188,6 +205,7 @@ const fn level(fact: &Fact) -> Level {
         | Fact::Gap => Level::Debug,
         Fact::Outbox { .. }
         | Fact::Queued
+        | Fact::Copies(_)
         | Fact::Reached { .. }
         | Fact::Received
         | Fact::Duplicate

@@ -27,6 +27,12 @@ impl NodeError {
             Self::KeystoreCorrupt { .. } => "keystore_corrupt",
             Self::KdfDowngrade => "kdf_downgrade",
             Self::BadPhrase { .. } => "bad_phrase",
+            Self::NotABackup => "not_a_backup",
+            Self::BackupVersion { .. } => "backup_version",
+            Self::BackupPassphrase => "backup_passphrase",
+            Self::BackupDamaged { .. } => "backup_damaged",
+            Self::FileExists { .. } => "file_exists",
+            Self::BackupIo { .. } => "backup_io",
             Self::Config { .. } => "config",
             Self::Listen { .. } => "listen",
             Self::Network { .. } => "network",
@@ -60,6 +66,9 @@ impl NodeError {
             | Self::KeyFile { .. }
             | Self::WeakPassphrase { .. }
             | Self::BadPhrase { .. }
+            | Self::NotABackup
+            | Self::BackupVersion { .. }
+            | Self::FileExists { .. }
             | Self::Config { .. }
             | Self::BadRequest { .. }
             | Self::TooLarge { .. }
@@ -67,6 +76,7 @@ impl NodeError {
             | Self::NotJson
             | Self::CrossSite => Category::Usage,
             Self::HomeUnwritable { .. }
+            | Self::BackupIo { .. }
             | Self::Listen { .. }
             | Self::Network { .. }
             | Self::DaemonGone { .. }
@@ -78,9 +88,11 @@ impl NodeError {
             | Self::StoreVersion { .. }
             | Self::StoreFailed { .. }
             | Self::KeystoreCorrupt { .. } => Category::Store,
-            Self::WrongPassphrase | Self::WrongFactors | Self::KdfDowngrade => {
-                Category::Verification
-            }
+            Self::WrongPassphrase
+            | Self::WrongFactors
+            | Self::KdfDowngrade
+            | Self::BackupPassphrase
+            | Self::BackupDamaged { .. } => Category::Verification,
             Self::Busy { .. } | Self::PassphrasePause { .. } => Category::RateLimited,
             Self::NoAnswer | Self::WaitTimedOut => Category::TimedOut,
             Self::Rejected => Category::Rejected,

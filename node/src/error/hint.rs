@@ -21,10 +21,7 @@ impl NodeError {
     #[must_use]
     pub fn hint(&self) -> Cow<'_, str> {
         Cow::Borrowed(match self {
-            Self::HomeUnwritable { path, .. } => {
-                return format!("make {} writable for you or choose `--home DIR`", path.display())
-                    .into();
-            }
+            Self::HomeUnwritable { path, .. } => return make_writable(path).into(),
             Self::LooseModes { path, .. } => return close(path).into(),
             Self::LockHeld { pid: Some(pid) } => {
                 return format!("stop process {pid} or talk to it through its socket").into();
@@ -39,7 +36,9 @@ impl NodeError {
             Self::StoreCorrupt { .. } | Self::KeystoreCorrupt { .. } | Self::KdfDowngrade => {
                 RECOVER
             }
-            Self::StoreVersion { .. } => "use the newer `bitchat` that wrote it",
+            Self::StoreVersion { .. } | Self::BackupVersion { .. } => {
+                "use the newer `bitchat` that wrote it"
+            }
             Self::StoreFailed { .. } => DISK,
             Self::NoPassphrase => "type it when asked, or give `--passphrase-file FILE`",
             Self::WrongPassphrase => AGAIN,
@@ -48,6 +47,11 @@ impl NodeError {
             Self::NoKeyFile => "name it with `--key-file FILE`",
             Self::WeakPassphrase { .. } => "take four or more unrelated words",
             Self::BadPhrase { .. } => "type the 24 words in their order, separated by spaces",
+            Self::NotABackup => "name a file that `bitchat backup create` made",
+            Self::BackupPassphrase => "give the passphrase that the backup was made with",
+            Self::BackupDamaged { .. } => "take another copy of it, or an older backup",
+            Self::FileExists { .. } => "name another file, or replace this one with `--force`",
+            Self::BackupIo { .. } => "look at the path, its permissions and the free space",
             Self::Config { hint, .. } | Self::KeyFile { hint, .. } => hint,
             Self::Listen { .. } => {
                 "give another address: `bitchat daemon --listen /ip4/0.0.0.0/tcp/0`"
@@ -77,6 +81,10 @@ impl NodeError {
             Self::Protocol(error) => command_hint(error),
         })
     }
+}
+
+fn make_writable(path: &Path) -> String {
+    format!("make {} writable for you or choose `--home DIR`", path.display())
 }
 
 const fn command_hint(error: &CommandError) -> &'static str {

@@ -34,14 +34,14 @@ impl Passphrase {
         Ok(Self(normal))
     }
 
-    pub(super) fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 
     /// Refuses what `zxcvbn` scores below 3 of 4 (under 10^8 guesses). There are no composition
     /// rules: they make passphrases worse. `zxcvbn` makes copies that it does not zero; it sees a
     /// passphrase once in its life.
-    pub(super) fn check_strength(&self, nickname: &str) -> Result<(), KeystoreError> {
+    pub(crate) fn check_strength(&self, nickname: &str) -> Result<(), KeystoreError> {
         let estimate = zxcvbn::zxcvbn(self.expose(), &[nickname, "bitchat"]);
         if estimate.score() >= Score::Three {
             return Ok(());

@@ -49,6 +49,8 @@ label! {
         UnverifiedKeyChange => "unverified_key_change",
         /// The data directory seems to be a copy of one in use.
         CopiedDatadir => "copied_datadir",
+        /// The account was restored elsewhere; this device is the old one.
+        Superseded => "superseded",
         /// No mailbox answers.
         MailboxUnreachable => "mailbox_unreachable",
         /// The store's format is old.
@@ -263,6 +265,10 @@ label! {
         History => "history",
         /// `GET /v1/queue`
         Queue => "queue",
+        /// `GET /v1/backup`
+        Backup => "backup",
+        /// `DELETE /v1/warnings/{code}`
+        WarningDismiss => "warning_dismiss",
         /// `POST /v1/envelopes/export`
         EnvelopesExport => "envelopes_export",
         /// `POST /v1/envelopes/import`

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
+use bitchat_protocol::copies::CopiesSeen;
 use bitchat_protocol::engine::{DeliveryState, RateClass};
 use bitchat_protocol::id::MessageId;
 use bitchat_protocol::prekey::{PrekeyUse, Remaining};
@@ -343,6 +344,8 @@ fn facts() -> Vec<Fact> {
         Fact::Outbox { rows: 4, oldest_ms: Some(2_500) },
         Fact::BoundReached("inbox"),
         Fact::Bug("impossible"),
+        Fact::Copies(CopiesSeen::default()),
+        Fact::NewDevice,
         Fact::Step("queued", MessageId([0; 16])),
     ]
 }

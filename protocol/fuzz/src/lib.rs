@@ -27,7 +27,7 @@ pub use codec::{
 };
 pub use network::hostile_network;
 pub use opening::{handshake_accept, ratchet_open};
-pub use rest::{ratchet_record, rows, session_record};
+pub use rest::{backup, ratchet_record, rows, session_record};
 pub use sealed::sealed;
 pub use seeds::seeds;
 
@@ -35,7 +35,8 @@ pub use seeds::seeds;
 pub type Body = fn(&[u8]);
 
 /// Every target: the name is that of its file and of its folder of the corpus.
-pub const TARGETS: [(&str, Body); 14] = [
+pub const TARGETS: [(&str, Body); 15] = [
+    ("backup", backup),
     ("certificate", certificate),
     ("contact_record", contact_record),
     ("content", content),

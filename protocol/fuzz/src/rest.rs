@@ -1,7 +1,10 @@
 //! What comes from our own disk, damaged.
 
 use bitchat_proto::rest;
+use bitchat_protocol::backup::Intake;
 use bitchat_protocol::contact::Contact;
+use bitchat_protocol::copies::Copies;
+use bitchat_protocol::crypto::AgeHeader;
 use bitchat_protocol::id::MessageId;
 use bitchat_protocol::identity::Device;
 use bitchat_protocol::invitation::Issued;
@@ -78,6 +81,9 @@ pub fn rows(bytes: &[u8]) {
         let _ = prekeys.next_sequence(NOW);
     }
     one_time_row(bytes);
+    if let Ok(copies) = Copies::decode(bytes) {
+        assert_eq!(Copies::decode(&copies.encode()).expect("own row"), copies);
+    }
     if let Ok((_, issued)) = Issued::decode(bytes) {
         let _ = issued.admits(NOW);
     }
@@ -110,4 +116,28 @@ fn one_time_row(bytes: &[u8]) {
     assert!((x25519, ml_kem) == (0, 0) || pool.secrets(&store, x25519, ml_kem).is_err());
     pool.expire(&mut store, NOW);
     assert!(!pool.refill(&mut store, &mut rng(1)), "the ids are used up");
+}
+
+/// The payload of a backup, whole and in pieces, and the header in front of one.
+pub fn backup(bytes: &[u8]) {
+    let _ = AgeHeader::parse(bytes);
+    let whole = items(bytes.chunks(bytes.len().max(1)));
+    assert_eq!(items(bytes.chunks(3)), whole, "the pieces make a difference");
+    if let Some((frames, complete)) = whole {
+        let (again, ends) = items(std::iter::once(frames.as_slice())).expect("own items");
+        assert_eq!(again, frames, "own items change by being read");
+        assert!(ends || !complete, "own items lose their end by being read");
+    }
+}
+
+/// The items of a payload as we encode them and whether they end; `None` if it is refused.
+fn items<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Option<(Vec<u8>, bool)> {
+    let (mut intake, mut frames) = (Intake::default(), Vec::new());
+    for piece in pieces {
+        intake.push(piece);
+        while let Some(item) = intake.item().ok()? {
+            frames.extend_from_slice(&item.frame());
+        }
+    }
+    Some((frames, intake.is_complete()))
 }

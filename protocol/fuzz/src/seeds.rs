@@ -1,9 +1,12 @@
 //! The valid encodings that the corpora start from.
 
 use bitchat_proto::{rest, wire};
+use bitchat_protocol::backup::{Counts, Head, Item};
 use bitchat_protocol::contact::Contact;
+use bitchat_protocol::crypto::{AgeHeader, PAYLOAD_NONCE_BYTES, Secret};
 use bitchat_protocol::envelope::{Body, Content, Envelope, Frame, Introduction};
 use bitchat_protocol::id::{InvitationToken, MessageId, SessionId};
+use bitchat_protocol::inbox::Conversation;
 use bitchat_protocol::invitation::{Invitation, Target};
 use bitchat_protocol::outbox::OutboxRow;
 use bitchat_protocol::prekey::{Algorithm, Offer, OneTimeKeys, SignedPrekey};
@@ -66,6 +69,7 @@ pub fn seeds() -> Vec<Seed> {
         ("prekey-response", Frame::PrekeyResponse(offer)),
     ];
     seeds.extend(frames.map(|(name, frame)| ("frame", name, frame.encode())));
+    seeds.extend(backups(&alice));
     seeds.extend(contents(&alice));
     seeds.extend(links(&alice));
     seeds.extend(ratchets());
@@ -200,5 +204,30 @@ fn contact(alice: &Device) -> Contact {
         token: Some(TOKEN),
         verified: false,
         added: NOW,
+        former: Vec::new(),
     }
+}
+
+fn backups(alice: &Device) -> [Seed; 2] {
+    let head = Head {
+        phrase_entropy: Secret::take(&mut [7; 32]),
+        nickname: "alice".to_owned(),
+        number: 1,
+        generation: 1,
+        created: NOW,
+        history: false,
+    };
+    let contact = contact(alice);
+    let end = Counts { contacts: 1, conversations: 1, ..Counts::default() };
+    let conversation = Conversation { lamport: 9, heads: vec![MESSAGE], ..Conversation::default() };
+    let items = [
+        Item::Head(head),
+        Item::Conversation(contact.account, conversation),
+        Item::Contact(Box::new(contact)),
+        Item::End(end),
+    ];
+    let payload = items.iter().flat_map(|item| item.frame().to_vec()).collect();
+    let (mut header, _) = AgeHeader::create(b"passphrase", 4, &mut rng(6)).expect("a header");
+    header.truncate(header.len() - PAYLOAD_NONCE_BYTES);
+    [("backup", "payload", payload), ("backup", "header", header)]
 }

@@ -1,6 +1,7 @@
 //! All contacts in memory, found by name, account or device.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use super::{Contact, name};
 use crate::id::{AccountId, DeviceId};
@@ -27,6 +28,7 @@ pub enum Lookup {
 pub struct Book {
     contacts: BTreeMap<AccountId, Contact>,
     devices: BTreeMap<DeviceId, AccountId>,
+    former: BTreeMap<DeviceId, AccountId>,
 }
 
 impl Book {
@@ -34,6 +36,7 @@ impl Book {
     pub fn insert(&mut self, contact: Contact) {
         self.remove(&contact.account);
         self.devices.insert(contact.device, contact.account);
+        self.former.extend(contact.former.iter().map(|device| (*device, contact.account)));
         self.contacts.insert(contact.account, contact);
     }
 
@@ -41,6 +44,9 @@ impl Book {
     pub fn remove(&mut self, account: &AccountId) -> Option<Contact> {
         let contact = self.contacts.remove(account)?;
         self.devices.remove(&contact.device);
+        for device in &contact.former {
+            self.former.remove(device);
+        }
         Some(contact)
     }
 
@@ -54,6 +60,18 @@ impl Book {
     #[must_use]
     pub fn of_device(&self, device: &DeviceId) -> Option<&Contact> {
         self.devices.get(device).and_then(|account| self.contacts.get(account))
+    }
+
+    /// The contact whose device this was before it had another.
+    #[must_use]
+    pub fn of_former(&self, device: &DeviceId) -> Option<&Contact> {
+        self.former.get(device).and_then(|account| self.contacts.get(account))
+    }
+
+    /// The contacts after `account`, or all of them.
+    pub fn after(&self, account: Option<AccountId>) -> impl Iterator<Item = &Contact> {
+        let from = account.map_or(Bound::Unbounded, Bound::Excluded);
+        self.contacts.range((from, Bound::Unbounded)).map(|(_, contact)| contact)
     }
 
     /// Every contact, by account.
@@ -138,6 +156,7 @@ mod tests {
             token: None,
             verified: false,
             added: UnixMillis(0),
+            former: Vec::new(),
         }
     }
 
@@ -190,11 +209,12 @@ mod tests {
         let mut book = Book::default();
         book.insert(contact(1, "bob"));
         let mut moved = contact(1, "bob");
-        moved.device = DeviceId([9; 32]);
+        moved.move_to(DeviceId([9; 32]), 2);
 
         book.insert(moved);
 
         assert!(book.of_device(&DeviceId([1; 32])).is_none());
         assert!(book.of_device(&DeviceId([9; 32])).is_some());
+        assert!(book.of_former(&DeviceId([1; 32])).is_some(), "it may still run");
     }
 }

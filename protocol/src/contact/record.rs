@@ -3,7 +3,7 @@
 use bitchat_proto::prost::Message;
 use bitchat_proto::rest;
 
-use super::Contact;
+use super::{Contact, FORMER_MAX};
 use crate::error::Malformed;
 use crate::id::{AccountId, DeviceId, InvitationToken, exactly};
 use crate::time::UnixMillis;
@@ -12,6 +12,10 @@ impl Contact {
     /// The bytes at rest.
     #[must_use]
     pub fn to_record(&self) -> Vec<u8> {
+        self.to_rest().encode_to_vec()
+    }
+
+    pub(crate) fn to_rest(&self) -> rest::Contact {
         rest::Contact {
             account: self.account.0.to_vec(),
             name: self.name.clone(),
@@ -23,8 +27,8 @@ impl Contact {
             verified: self.verified,
             added_ms: self.added.0,
             generation: self.generation,
+            former: self.former.iter().map(|device| device.0.to_vec()).collect(),
         }
-        .encode_to_vec()
     }
 
     /// From bytes at rest.
@@ -33,7 +37,13 @@ impl Contact {
     ///
     /// [`Malformed`] if no version wrote this.
     pub fn from_record(bytes: &[u8]) -> Result<Self, Malformed> {
-        let row = rest::Contact::decode(bytes).map_err(|_| Malformed("contact row"))?;
+        Self::from_rest(rest::Contact::decode(bytes).map_err(|_| Malformed("contact row"))?)
+    }
+
+    pub(crate) fn from_rest(row: rest::Contact) -> Result<Self, Malformed> {
+        let former = row.former.iter().take(FORMER_MAX);
+        let former: Result<_, _> =
+            former.map(|device| exactly(device, "contact row").map(DeviceId)).collect();
         let token = if row.token.is_empty() {
             None
         } else {
@@ -50,6 +60,7 @@ impl Contact {
             token,
             verified: row.verified,
             added: UnixMillis(row.added_ms),
+            former: former?,
         })
     }
 }

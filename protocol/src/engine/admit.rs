@@ -132,6 +132,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             token: None,
             verified: false,
             added: self.now.wall,
+            former: Vec::new(),
         }
     }
 
@@ -153,10 +154,10 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         }
         let mut contact = known.clone();
         let old = contact.device;
-        contact.device = certificate.device();
-        contact.generation = certificate.generation();
+        contact.move_to(certificate.device(), certificate.generation());
         contact.record = None;
         self.sessions.forget(old, &mut self.store)?;
+        self.fact(Fact::NewDevice);
         self.save_contact(contact);
         Ok(())
     }
@@ -179,18 +180,22 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             None => device == known.device && record.certificate().generation() >= known.generation,
         };
         if !newer {
+            if old.is_some_and(|old| old.supersedes(record)) {
+                self.show_newest(device); // It may not know: a copy of it is ahead.
+            }
             return Ok(());
         }
         let mut contact = known.clone();
         let gone = (contact.device != device).then_some(contact.device);
-        contact.device = device;
-        contact.generation = record.certificate().generation();
+        contact.move_to(device, record.certificate().generation());
         contact.addresses = record.addresses().to_vec();
         contact.record = Some(bytes);
         if let Some(gone) = gone {
             self.sessions.forget(gone, &mut self.store)?;
+            self.fact(Fact::NewDevice);
         }
-        self.save_contact(contact);
+        self.save_contact(contact.clone());
+        self.show_former(&contact);
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::archive::{BackupCursor, BackupPage};
 use super::export::{Export, ExportView};
 use super::import::ImportView;
 use crate::id::{AccountId, DeviceId, MessageId};
@@ -96,6 +97,15 @@ pub enum Command {
     },
     /// What is not delivered yet, oldest first. → [`Reply::Queue`]
     Queue,
+    /// One page of what a backup holds. → [`Reply::BackupPage`]
+    BackupPage {
+        /// Where to go on; the default is the beginning.
+        cursor: BackupCursor,
+        /// Whether messages are wanted.
+        history: bool,
+    },
+    /// No other copy of this profile is in use: end that warning. → [`Reply::Done`]
+    AcceptCopy,
     /// Seal what waits, for a file. → [`Reply::Exported`]
     Export(Export),
     /// Take sealed envelopes out of a file, at most [`IMPORT_MAX`](super::IMPORT_MAX).
@@ -131,6 +141,8 @@ pub enum Reply {
     Messages(Vec<MessageView>),
     /// To `Queue`.
     Queue(Vec<QueueView>),
+    /// To `BackupPage`.
+    BackupPage(BackupPage),
     /// To `Export`.
     Exported(ExportView),
     /// To `Import`.

@@ -25,6 +25,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         self.links.insert(peer);
         self.dialling.remove(&peer);
         let Some(contact) = self.book.of_device(&peer) else {
+            self.show_newest(peer); // If it is one that a contact had before.
             return Ok(());
         };
         let account = contact.account;
@@ -47,6 +48,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         self.dialling.remove(&peer);
         self.told.remove(&peer);
         let unlinked = self.prekeys_unlinked(peer);
+        self.shown.remove(&peer);
         let Some(account) = self.book.of_device(&peer).map(|contact| contact.account) else {
             return unlinked;
         };

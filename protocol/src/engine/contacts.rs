@@ -72,6 +72,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             token: Some(invitation.token),
             verified: false,
             added: self.now.wall,
+            former: Vec::new(),
         })
     }
 
@@ -103,7 +104,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     }
 
     /// Lets the inviter know that we are there, without a word to show.
-    fn hello(&mut self, account: crate::id::AccountId) -> Result<(), CommandError> {
+    pub(super) fn hello(&mut self, account: crate::id::AccountId) -> Result<(), CommandError> {
         let id = MessageId::random(&mut self.rng);
         let (lamport, sequence, sent, introduction) = (0, 0, self.now.wall, None);
         let content = Content {

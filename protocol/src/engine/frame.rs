@@ -36,6 +36,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         });
         if let Err(error) = done {
             self.fact(Fact::Refused(error.label()));
+            if matches!(error, Error::Decrypt | Error::Stranger) {
+                self.show_newest(peer);
+            }
             let code = error.code();
             let retry_after = match (&error, code) {
                 (Error::Busy { retry_after, .. }, _) => *retry_after,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::command::Command;
+use crate::copies::PlaceHash;
 use crate::error::Code;
 use crate::id::{DeviceId, SendToken};
 use crate::store::Durable;
@@ -74,6 +75,8 @@ pub enum Input {
     },
     /// Our own listen addresses changed (multiaddresses without `/p2p`).
     Addresses(Vec<String>),
+    /// Where the profile lives: a hash of machine and directory. Said once, after the start.
+    Place(PlaceHash),
     /// The deadline of `Engine::poll_timeout` passed.
     Timeout,
     /// A batch is on the disk.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::command::{CommandError, DeliveryView, MessageView, Reply};
 use super::input::CommandId;
 use super::limits::RateClass;
+use crate::copies::CopiesSeen;
 use crate::error::Code;
 use crate::id::{AccountId, DeviceId, MessageId, SendToken};
 use crate::outbox::DeliveryState;
@@ -117,6 +118,10 @@ pub enum Fact {
         /// When the oldest row was queued.
         oldest_ms: Option<u64>,
     },
+    /// What is known about other copies of this device; comes at the start and when it changes.
+    Copies(CopiesSeen),
+    /// A contact speaks from a new device.
+    NewDevice,
     /// A bound was reached; names the bound.
     BoundReached(&'static str),
     /// An impossible case happened; names it.

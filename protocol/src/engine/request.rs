@@ -53,6 +53,10 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 self.history(&who, before, max).map(Reply::Messages)
             }
             Command::Queue => Ok(Reply::Queue(self.queue_views())),
+            Command::BackupPage { cursor, history } => {
+                self.backup_page(cursor, history).map(Reply::BackupPage)
+            }
+            Command::AcceptCopy => self.accept_copy().map(|()| Reply::Done),
             Command::Export(what) => self.export(what).map(Reply::Exported),
             Command::Import(seals) => self.import(&seals).map(Reply::Imported),
         }

@@ -7,6 +7,7 @@ use rand_core::CryptoRng;
 
 use super::Engine;
 use super::commit::Commit;
+use super::copies::read_copies;
 use super::limits::Limits;
 use super::timeout::Purge;
 use super::timer::{Reason, Timers};
@@ -49,7 +50,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         };
         let pool = Pool::load(&store)?;
         let record = store.get(&record_key())?.unwrap_or_default();
-        let book = read_book(&store)?;
+        let (book, copies) = (read_book(&store)?, read_copies(&store)?);
         let next_cursor = store
             .scan_back(Table::Inbox, &[], None, 1)?
             .first()
@@ -73,6 +74,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             conversations: Conversations::default(),
             limits: Limits::new(),
             links: BTreeSet::new(),
+            shown: BTreeSet::new(),
+            copies,
             dialling: BTreeSet::new(),
             addresses: Vec::new(),
             record,
@@ -100,6 +103,10 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             Ok(record) => {
                 self.addresses = record.addresses().to_vec();
                 self.record_sequence = record.sequence();
+                if greets {
+                    // One for each run, so that two copies that run can be told apart.
+                    self.issue_record()?;
+                }
             }
             Err(_) => self.issue_record()?,
         }
@@ -118,7 +125,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             self.refill_prekeys();
         }
         self.report_outbox();
-        Ok(())
+        self.report_copies();
+        self.greet_after_restore()
     }
 
     /// Makes and stores a new signed record of ourselves.
@@ -126,6 +134,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         let (identity, wall) = (&self.identity, self.now.wall);
         self.record = ContactRecord::issue(identity, &mut self.prekeys, &self.addresses, wall)?;
         self.record_sequence = ContactRecord::parse(&self.record)?.sequence();
+        let sequence = self.record_sequence;
+        self.change_copies(|copies| copies.issue(sequence));
         self.store.put(prekeys_key(), self.prekeys.encode());
         self.store.put(record_key(), self.record.clone());
         Ok(())

@@ -6,6 +6,7 @@ use bitchat_proto::limits::PARENTS_MAX;
 use bitchat_proto::prost::Message as _;
 use bitchat_proto::rest;
 
+use crate::error::Malformed;
 use crate::id::{AccountId, DeviceId, MessageId, exactly};
 use crate::store::{Key, Overlay, Store, StoreError, Table};
 
@@ -52,6 +53,20 @@ impl Conversation {
     }
 
     fn to_record(&self) -> Vec<u8> {
+        self.to_rest().encode_to_vec()
+    }
+
+    fn from_record(bytes: &[u8]) -> Result<Self, StoreError> {
+        let row = rest::Conversation::decode(bytes).map_err(|_| CORRUPT)?;
+        Self::from_rest(row).map_err(|_| CORRUPT)
+    }
+
+    /// Writes it into a store that nobody uses yet.
+    pub(crate) fn put<S: Store>(&self, store: &mut Overlay<S>, account: &AccountId) {
+        store.put(Key::of(Table::Conversation, &account.0), self.to_record());
+    }
+
+    pub(crate) fn to_rest(&self) -> rest::Conversation {
         rest::Conversation {
             lamport: self.lamport,
             next_index: self.next_index,
@@ -60,14 +75,15 @@ impl Conversation {
             shown: self.shown,
             heads: self.heads.iter().map(|id| id.0.to_vec()).collect(),
         }
-        .encode_to_vec()
     }
 
-    fn from_record(bytes: &[u8]) -> Result<Self, StoreError> {
-        let row = rest::Conversation::decode(bytes).map_err(|_| CORRUPT)?;
+    pub(crate) fn from_rest(row: rest::Conversation) -> Result<Self, Malformed> {
+        if row.heads.len() > PARENTS_MAX {
+            return Err(Malformed("heads"));
+        }
         let device = match row.device.as_slice() {
             [] => None,
-            bytes => Some(DeviceId(exactly(bytes, "device").map_err(|_| CORRUPT)?)),
+            bytes => Some(DeviceId(exactly(bytes, "device")?)),
         };
         let heads: Result<_, _> =
             row.heads.iter().map(|id| exactly(id, "head").map(MessageId)).collect();
@@ -77,7 +93,7 @@ impl Conversation {
             sent: row.sent,
             device,
             shown: row.shown,
-            heads: heads.map_err(|_| CORRUPT)?,
+            heads: heads?,
         })
     }
 }
@@ -101,6 +117,19 @@ impl Conversations {
         store: &Overlay<S>,
     ) -> Result<(), StoreError> {
         self.cached(account, store).map(drop)
+    }
+
+    /// The counters of a conversation.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if they cannot be read.
+    pub fn view<S: Store>(
+        &mut self,
+        account: AccountId,
+        store: &Overlay<S>,
+    ) -> Result<&Conversation, StoreError> {
+        self.cached(account, store).map(|conversation| &*conversation)
     }
 
     /// The counters of a conversation, to be changed.

@@ -40,7 +40,7 @@ impl std::fmt::Debug for Stored {
 }
 
 impl Stored {
-    pub(super) fn to_rest(&self) -> rest::Message {
+    pub(crate) fn to_rest(&self) -> rest::Message {
         rest::Message {
             id: self.id.0.to_vec(),
             outgoing: self.outgoing,
@@ -54,7 +54,7 @@ impl Stored {
         }
     }
 
-    pub(super) fn from_rest(row: rest::Message) -> Result<Self, Malformed> {
+    pub(crate) fn from_rest(row: rest::Message) -> Result<Self, Malformed> {
         Ok(Self {
             id: MessageId(exactly(&row.id, "message row")?),
             outgoing: row.outgoing,
@@ -70,11 +70,16 @@ impl Stored {
 
     /// Writes it at its place in the history, and in the inbox if it came from outside.
     pub fn write<S: Store>(&self, store: &mut Overlay<S>, account: AccountId, index: u64) {
-        store.put(Key::numbered(Table::Message, &account.0, index), self.to_rest().encode_to_vec());
+        self.write_history(store, account, index);
         if !self.outgoing {
             let row = rest::Inbox { account: account.0.to_vec(), index };
             store.put(Key::numbered(Table::Inbox, &[], self.cursor), row.encode_to_vec());
         }
+    }
+
+    /// Writes it at its place in the history alone: a restored message is nobody's news.
+    pub fn write_history<S: Store>(&self, store: &mut Overlay<S>, account: AccountId, index: u64) {
+        store.put(Key::numbered(Table::Message, &account.0, index), self.to_rest().encode_to_vec());
     }
 
     /// Reads a history row: its index and the message.

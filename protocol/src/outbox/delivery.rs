@@ -3,6 +3,7 @@
 use bitchat_proto::prost::Message as _;
 use bitchat_proto::rest;
 
+use crate::error::Malformed;
 use crate::id::{AccountId, MessageId, exactly};
 use crate::store::{Key, Overlay, Store, StoreError, Table};
 use crate::time::UnixMillis;
@@ -100,12 +101,7 @@ impl Delivery {
             return Ok(None);
         };
         let row = rest::Delivery::decode(value.as_slice()).map_err(|_| CORRUPT)?;
-        Ok(Some(Self {
-            account: AccountId(exactly(&row.account, "account").map_err(|_| CORRUPT)?),
-            state: DeliveryState::from_number(row.state).ok_or(CORRUPT)?,
-            evidence: row.evidence,
-            at: UnixMillis(row.at_ms),
-        }))
+        Self::from_rest(row).map(Some).map_err(|_| CORRUPT)
     }
 
     /// Deletes the state of a message.
@@ -113,15 +109,27 @@ impl Delivery {
         store.delete(Key::of(Table::Delivery, &id.0));
     }
 
-    /// Writes the state of a message.
-    pub fn write<S: Store>(&self, store: &mut Overlay<S>, id: MessageId) {
-        let row = rest::Delivery {
+    pub(crate) fn from_rest(row: rest::Delivery) -> Result<Self, Malformed> {
+        Ok(Self {
+            account: AccountId(exactly(&row.account, "account")?),
+            state: DeliveryState::from_number(row.state).ok_or(Malformed("delivery state"))?,
+            evidence: row.evidence,
+            at: UnixMillis(row.at_ms),
+        })
+    }
+
+    pub(crate) fn to_rest(&self) -> rest::Delivery {
+        rest::Delivery {
             state: u32::from(self.state as u8),
             at_ms: self.at.0,
             account: self.account.0.to_vec(),
             evidence: self.evidence.clone(),
-        };
-        store.put(Key::of(Table::Delivery, &id.0), row.encode_to_vec());
+        }
+    }
+
+    /// Writes the state of a message.
+    pub fn write<S: Store>(&self, store: &mut Overlay<S>, id: MessageId) {
+        store.put(Key::of(Table::Delivery, &id.0), self.to_rest().encode_to_vec());
     }
 }
 

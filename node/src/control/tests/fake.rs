@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request as HttpRequest, Response, StatusCode};
 use bitchat_protocol::engine::{
-    Command, CommandError, ContactView, DeliveryState, DeliveryView, Event, ExportView,
+    BackupPage, Command, CommandError, ContactView, DeliveryState, DeliveryView, Event, ExportView,
     IdentityView, ImportView, InvitationView, MessageView, QueueView, Reply, Who,
 };
 use bitchat_protocol::id::{AccountId, DeviceId, MessageId};
@@ -118,8 +118,13 @@ impl Fake {
     }
 }
 
+#[allow(clippy::wildcard_enum_match_arm, reason = "one match in two functions")]
 impl Memory {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the other half answers the rest")]
+    fn done(&mut self, asked: String) -> Reply {
+        self.asked.push(asked);
+        Reply::Done
+    }
+
     fn answer(&mut self, command: Command) -> Result<Reply, CommandError> {
         if let Some(failure) = &self.failure {
             return Err(failure.clone());
@@ -147,7 +152,6 @@ impl Memory {
         })
     }
 
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the other half answers the rest")]
     fn answer_about_messages(&mut self, command: Command) -> Result<Reply, CommandError> {
         Ok(match command {
             Command::Remove { extent, .. } => {
@@ -178,6 +182,11 @@ impl Memory {
                 Reply::Messages(vec![message(1, false), message(0, true)])
             }
             Command::Queue => Reply::Queue(vec![row()]),
+            Command::AcceptCopy => self.done("AcceptCopy".to_owned()),
+            Command::BackupPage { cursor, history } => {
+                self.asked.push(format!("Export {cursor} history={history}"));
+                Reply::BackupPage(BackupPage { items: vec![1, 2, 3], next: None })
+            }
             Command::Export(what) => {
                 self.asked.push(format!("{what:?}"));
                 Reply::Exported(exported())
