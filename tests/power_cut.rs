@@ -119,6 +119,17 @@ fn key_writes(records: &[Record]) -> Vec<usize> {
 
 /// What is wrong with the store in `dir`, of which `acked` was acknowledged.
 fn fault(dir: &Path, acked: u64) -> Option<String> {
+    resumed(dir).err().or_else(|| fault_of(dir, acked))
+}
+
+/// Finishes the turn of keys that was interrupted, and begins none: what it leaves must open.
+fn resumed(dir: &Path) -> Result<(), String> {
+    let store = workload::open(dir).map_err(|error| format!("does not open: {error}"))?;
+    let end = Instant::now() + Duration::from_secs(60);
+    store.erase_until(end).map(drop).map_err(|error| format!("does not resume: {error}"))
+}
+
+fn fault_of(dir: &Path, acked: u64) -> Option<String> {
     let store = match workload::open(dir) {
         Ok(store) => store,
         Err(error) => return Some(format!("does not open: {error}")),

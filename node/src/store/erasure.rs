@@ -207,11 +207,6 @@ impl Inner {
     fn go_on(&self, chain: Chain, writer: &mut Writer) -> Result<(), StoreError> {
         let from = writer.progress.state(chain).from.clone();
         if Layout::chained(chain, &from).is_none() {
-            // Again, because a process that died in `begin` may have added the key and no more: a
-            // sentinel under a key that is gone would lock the store for ever.
-            let mut batch = sled::Batch::default();
-            self.layout.seal_sentinel(&self.ring(), &mut batch)?;
-            self.write_or_close(batch)?;
             let next = self.ring().without_retiring(chain);
             writer.keys.write(&next).map_err(|error| io_error(&error))?;
             self.set_ring(next);

@@ -62,8 +62,13 @@ pub(super) fn open(
     let (mut keys, ring) = open_keys(dir, keys)?;
     remove_half_snapshots(dir).map_err(failed)?;
     let db = open_sled(dir, dir)?;
-    check_sentinel(dir, &db, &ring)?;
+    let is_newest = check_sentinel(dir, &db, &ring)?;
     keys.settle(&ring).map_err(failed)?;
+    if !is_newest {
+        // A stop between the key file and the sentinel. Whoever goes on destroys the key that this
+        // one is under, so it comes first, as in every turn.
+        write_sentinel(&db, &ring).and_then(|()| log.sync_data()).map_err(failed)?;
+    }
     // The modes of what sled made depend on the umask; its snapshot's name is not durable yet.
     settle(dir).and_then(|()| disk::sync_dir(&disk::parent(dir))).map_err(failed)?;
     Ok(Opened { db, log, keys, ring })
@@ -93,10 +98,7 @@ fn create(dir: &Path, keys: &StoreKeys, now: UnixMillis) -> Result<(), StoreOpen
     KeyFile::create(&new, keys, &ring).map_err(failed)?;
     {
         let db = open_sled(&new, dir)?;
-        let mut batch = sled::Batch::default();
-        Layout::new(&ring.scopes).seal_sentinel(&ring, &mut batch).map_err(other)?;
-        let written = db.apply_batch(batch).and_then(|()| db.flush());
-        written.map_err(|error| failed(io::Error::other(error)))?;
+        write_sentinel(&db, &ring).map_err(failed)?;
         settle(&new).map_err(failed)?;
     }
     fs::rename(&new, dir).map_err(failed)?;
@@ -180,9 +182,19 @@ fn open_sled(at: &Path, dir: &Path) -> Result<sled::Db, StoreOpenError> {
     }
 }
 
-/// Whether the database and the ring are of one time: the sentinel names the keys that were newest
-/// when anything was last written under a new one.
-fn check_sentinel(dir: &Path, db: &sled::Db, ring: &Ring) -> Result<(), StoreOpenError> {
+fn write_sentinel(db: &sled::Db, ring: &Ring) -> io::Result<()> {
+    let mut batch = sled::Batch::default();
+    let sealed = Layout::new(&ring.scopes).seal_sentinel(ring, &mut batch);
+    sealed.map_err(io::Error::other)?;
+    let written = catch_unwind(AssertUnwindSafe(|| {
+        db.apply_batch(batch).and_then(|()| db.flush()).map_err(io::Error::other)
+    }));
+    written.unwrap_or_else(|_| Err(io::Error::other("sled panicked"))).map(drop)
+}
+
+/// Checks that the database and the ring are of one time: the sentinel names the keys that were
+/// newest when anything was last written under a new one. Returns whether they still are.
+fn check_sentinel(dir: &Path, db: &sled::Db, ring: &Ring) -> Result<bool, StoreOpenError> {
     let found = catch_unwind(AssertUnwindSafe(|| db.get(SENTINEL)));
     let corrupt = |detail: String| StoreOpenError::Corrupt { dir: dir.to_owned(), detail };
     let head = match found {
@@ -205,7 +217,9 @@ fn check_sentinel(dir: &Path, db: &sled::Db, ring: &Ring) -> Result<(), StoreOpe
     // sled's checksum holds, so it is not damage.
     let long = secret.and_then(|secret| Layout::open_sentinel(secret, &head));
     let long = long.ok_or_else(|| wrong("belongs to another store"))?;
-    age(Chain::Long, long).map_err(wrong)
+    age(Chain::Long, long).map_err(wrong)?;
+    let newest = Chain::ALL.map(|chain| ring.chain(chain).current.number);
+    Ok(newest == [head.number, long])
 }
 
 /// Makes everything in a database's directory private and durable.

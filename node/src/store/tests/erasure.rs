@@ -140,6 +140,33 @@ fn a_stop_after_any_step_leaves_every_row_readable_and_the_next_start_goes_on() 
     }
 }
 
+/// The new key is in the file and nothing was written under it yet: whoever goes on must not destroy
+/// the old key that the sentinel is under.
+#[test]
+fn a_stop_between_the_key_file_and_the_sentinel_is_made_good() {
+    for chain in Chain::ALL {
+        let (_parent, dir) = parent();
+        let clock = Clock::new();
+        let store = clock.open(&dir);
+        commit(&store, [put(1, vec![1]), (Key::of(Table::Seen, b"id"), Some(value("seen")))]);
+        drop(store);
+        let (mut file, ring) = KeyFile::open(&dir, &keys(1)).expect("opens");
+        // Now, so that the next turn, which would write the sentinel anew, is not due.
+        let next = ring.with_new(chain, (clock.epochs().clock)()).expect("randomness");
+        file.write(&next).expect("writes");
+
+        for _ in 0..2 {
+            let store = clock.open(&dir);
+            assert_eq!(get(&store, 1), Some(vec![1]), "{chain:?}");
+            erase(&store);
+        }
+
+        assert!(self::ring(&dir).chain(chain).retiring.is_none());
+        let store = clock.open(&dir);
+        assert_eq!(store.get(&Key::of(Table::Seen, b"id")).expect("reads"), Some(value("seen")));
+    }
+}
+
 /// All files of a store but its key file.
 fn others(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let below = |path: PathBuf| path.strip_prefix(dir).expect("below").to_owned();
