@@ -14,6 +14,7 @@ const AGAIN: &str = "type it again; if it is lost: `bitchat init --recover` with
 const FACTORS: &str = "type the passphrase again and see that this is the right key file; if either \
     is lost: `bitchat init --recover` with your 24 words";
 const PAUSE: &str = "wait that long, then try again; the right passphrase ends the pauses";
+const LISTEN: &str = "give another address: `bitchat daemon --listen /ip4/0.0.0.0/tcp/0`";
 const REPORT: &str = "this is a bug: report it with the correlation id and the log";
 
 impl NodeError {
@@ -53,9 +54,7 @@ impl NodeError {
             Self::FileExists { .. } => "name another file, or replace this one with `--force`",
             Self::BackupIo { .. } => "look at the path, its permissions and the free space",
             Self::Config { hint, .. } | Self::KeyFile { hint, .. } => hint,
-            Self::Listen { .. } => {
-                "give another address: `bitchat daemon --listen /ip4/0.0.0.0/tcp/0`"
-            }
+            Self::Listen { .. } => LISTEN,
             Self::Network { .. } => {
                 "look at the network of this machine (`ip addr`), then try again"
             }
