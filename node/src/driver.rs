@@ -97,6 +97,8 @@ pub struct Driver {
     /// Rows that the store had moved to newer keys when it was last asked.
     moved: u64,
     reopen_at: Instant,
+    /// Contacts with changed keys that nobody has looked at, and those blocked for it.
+    keys: (usize, usize),
 }
 
 impl std::fmt::Debug for Driver {
@@ -134,6 +136,7 @@ impl Driver {
             full: false,
             moved: 0,
             reopen_at: Instant::now(),
+            keys: (0, 0),
         };
         driver.running = Some(driver.build()?);
         Ok(driver)
@@ -334,6 +337,10 @@ const fn writes(command: &Command) -> bool {
         | Command::Rename { .. }
         | Command::Verify { .. }
         | Command::Remove { .. }
+        | Command::VerifyScanned { .. }
+        | Command::SetPolicy { .. }
+        | Command::Trust(_)
+        | Command::ResetSession(_)
         | Command::Send { .. }
         | Command::Acknowledge { .. }
         | Command::Export(_)

@@ -26,7 +26,7 @@ pub use label::WarningCode;
 
 use crate::error::{Category, NodeError};
 use families::{ByError, ByMessage, ByReason, ByRequest, ByStage, Families, Link};
-use label::{Direction, Kind, Reason, Role, Route, Stage, Transport};
+use label::{Direction, HealReason, KeyOutcome, Kind, Reason, Role, Route, Stage, Transport};
 
 /// No message waits in the outbox.
 const NONE: u64 = u64::MAX;
@@ -76,6 +76,15 @@ impl Metrics {
                 let role = if *initiator { Role::Initiator } else { Role::Responder };
                 families.sessions_founded.get_or_create(&families::ByRole { role }).inc();
             }
+            Fact::SessionHealed(reason) => {
+                let reason = HealReason::from_label(reason);
+                families.session_heals.get_or_create(&families::ByHeal { reason }).inc();
+            }
+            Fact::Unreadable(messages) => count(&families.unreadable, u64::from(*messages)),
+            Fact::KeyChanged { blocked } => {
+                let outcome = if *blocked { KeyOutcome::Blocked } else { KeyOutcome::Accepted };
+                families.key_changes.get_or_create(&families::ByOutcome { outcome }).inc();
+            }
             Fact::KeysSkipped(keys) => count(&families.keys_skipped, u64::from(*keys)),
             Fact::KemMixed => count(&families.kem_exchanges, 1),
             Fact::KeysEvicted(keys) => count(&families.keys_evicted, u64::from(*keys)),
@@ -89,7 +98,8 @@ impl Metrics {
                 families.bound_reached.get_or_create(&families::ByBound { bound }).inc();
             }
             Fact::Bug(_) => self.failed(Category::Internal, "bug"),
-            Fact::Step(_, _) => {}
+            // The driver makes a warning of it.
+            Fact::KeysUnanswered { .. } | Fact::Step(_, _) => {}
         }
     }
 

@@ -30,8 +30,10 @@ mod drain;
 mod export;
 mod forget;
 mod frame;
+mod heal;
 mod import;
 mod invite;
+mod keys;
 mod request;
 mod start;
 mod strangers;
@@ -43,7 +45,7 @@ pub use crate::id::SendToken;
 pub use crate::outbox::DeliveryState;
 pub use command::{
     Command, CommandError, ContactView, DeliveryView, Extent, IdentityView, InvitationView,
-    MessageView, QueueView, Reply, Who,
+    KeyChangeView, MessageView, QueueView, Reply, Who,
 };
 pub use export::{Export, ExportView};
 pub use import::{IMPORT_MAX, ImportView};
@@ -69,6 +71,7 @@ use crate::store::{BatchId, Overlay, Store};
 use crate::time::{Moment, Now};
 
 use commit::Commit;
+use heal::Heals;
 use strangers::Strangers;
 use timeout::Purge;
 use timer::{Reason, Timers};
@@ -94,6 +97,7 @@ pub struct Engine<S, R> {
     outbox: Outbox,
     invitations: BTreeMap<InvitationToken, Issued>,
     strangers: Strangers,
+    heals: Heals,
     links: BTreeSet<DeviceId>,
     dialling: BTreeSet<DeviceId>,
     addresses: Vec<String>,
@@ -271,6 +275,7 @@ impl From<Error> for CommandError {
             Error::Malformed(part) => Self::BadLink(part.0),
             Error::NotAuthentic(what) => Self::BadLink(what),
             Error::Stale(_) => Self::LinkExpired,
+            Error::Untrusted => Self::KeyChanged,
             Error::Bug(what) | Error::Busy(what) => Self::Internal(what),
             Error::CounterJump { .. } | Error::Decrypt | Error::Spent | Error::Stranger => {
                 Self::Internal("unexpected refusal")

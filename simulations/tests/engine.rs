@@ -2,9 +2,11 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[allow(dead_code, reason = "shared with other tests")]
 #[path = "support/bench.rs"]
 mod bench;
 
+#[allow(dead_code, reason = "shared with other tests")]
 #[path = "support/liar.rs"]
 mod liar;
 

@@ -9,6 +9,7 @@ use crate::error::NodeError;
 
 pub(super) mod contacts;
 pub(super) mod envelopes;
+pub(super) mod events;
 pub(super) mod inbox;
 pub(super) mod messages;
 pub(super) mod node;

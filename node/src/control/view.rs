@@ -4,7 +4,7 @@
 //! prints it sanitises it.
 
 use bitchat_protocol::engine::{
-    ContactView, DeliveryView, IdentityView, InvitationView, MessageView, QueueView,
+    ContactView, DeliveryView, IdentityView, InvitationView, KeyChangeView, MessageView, QueueView,
 };
 use serde::Serialize;
 
@@ -82,8 +82,50 @@ pub(super) struct Contact {
     device: String,
     verified: bool,
     safety_number: String,
+    safety_code: String,
+    policy: &'static str,
+    key_change: Option<KeyChange>,
     addresses: Vec<String>,
     connected: bool,
+}
+
+/// A change of a contact's keys that the user has not answered.
+#[derive(Debug, Serialize)]
+pub(super) struct KeyChange {
+    at_ms: u64,
+    device: String,
+    blocked: bool,
+}
+
+/// The same as it happens.
+#[derive(Debug, Serialize)]
+pub(super) struct KeysChanged {
+    account: String,
+    fingerprint: String,
+    name: String,
+    #[serde(flatten)]
+    change: KeyChange,
+}
+
+impl From<KeyChangeView> for KeysChanged {
+    fn from(view: KeyChangeView) -> Self {
+        Self {
+            account: view.account.to_string(),
+            fingerprint: view.account.fingerprint(),
+            name: view.name,
+            change: KeyChange {
+                at_ms: view.at.0,
+                device: peer_id::text(&view.device),
+                blocked: view.blocked,
+            },
+        }
+    }
+}
+
+/// Whom an event is about.
+#[derive(Debug, Serialize)]
+pub(super) struct About {
+    pub(super) account: String,
 }
 
 impl From<ContactView> for Contact {
@@ -96,6 +138,13 @@ impl From<ContactView> for Contact {
             nickname: view.nickname,
             verified: view.verified,
             safety_number: view.safety_number,
+            safety_code: view.safety_code,
+            policy: view.policy.as_str(),
+            key_change: view.changed.map(|at| KeyChange {
+                at_ms: at.0,
+                device: peer_id::text(&view.waiting.unwrap_or(view.device)),
+                blocked: view.waiting.is_some(),
+            }),
             addresses: view.addresses,
             connected: view.connected,
         }
@@ -160,6 +209,7 @@ pub(super) struct Message {
     received_ms: Option<u64>,
     gap: u64,
     late: bool,
+    unreadable: bool,
     index: u64,
 }
 
@@ -177,6 +227,7 @@ impl From<MessageView> for Message {
             received_ms: view.received.map(|time| time.0),
             gap: view.gap,
             late: view.late,
+            unreadable: view.unreadable,
             index: view.index,
         }
     }

@@ -16,6 +16,10 @@ impl Driver {
             let outbox = OutboxStatus { rows: *rows, oldest_ms: *oldest_ms };
             self.ends.status.send_modify(|status| status.outbox = outbox);
         }
+        if let Fact::KeysUnanswered { changed, blocked } = fact {
+            self.keys = (*changed, *blocked);
+            self.report();
+        }
         match level(fact) {
             Level::Error => tracing::error!(?fact),
             Level::Warn => tracing::warn!(?fact),
@@ -67,16 +71,17 @@ impl Driver {
             message: "the disk is full or does not take writes; nothing new is taken".to_owned(),
             hint: "free some space; the node goes on by itself".to_owned(),
         };
+        let keys = key_warning(self.keys);
         self.ends.status.send_modify(|status| {
             status.ready = ready;
             status.peers = peers.iter().map(peer_status).collect();
             status.addresses.clone_from(&self.addresses);
             let degradation = if storage { NodeStatus::STORAGE } else { NodeStatus::WHOLE };
             degradation.clone_into(&mut status.degradation);
-            status.warnings.retain(|warning| warning.code != WarningCode::DiskLow);
-            if storage {
-                status.warnings.push(disk);
-            }
+            let ours = [WarningCode::DiskLow, WarningCode::UnverifiedKeyChange];
+            status.warnings.retain(|warning| !ours.contains(&warning.code));
+            status.warnings.extend(storage.then_some(disk));
+            status.warnings.extend(keys);
         });
         let standing: Vec<_> = self.ends.status.borrow().warnings.iter().map(|w| w.code).collect();
         self.ends.metrics.warnings(standing);
@@ -136,6 +141,22 @@ fn overdue(failure: Option<&str>) -> Warning {
     }
 }
 
+/// Names nobody: whoever reads the status need not see the contacts.
+fn key_warning((changed, blocked): (usize, usize)) -> Option<Warning> {
+    let contacts = if changed == 1 { "contact" } else { "contacts" };
+    let waiting =
+        if blocked > 0 { format!("; {blocked} blocked until then") } else { String::new() };
+    (changed > 0).then(|| Warning {
+        code: WarningCode::UnverifiedKeyChange,
+        message: format!(
+            "{changed} {contacts} with a new device that you have not trusted{waiting}"
+        ),
+        hint: "see `bitchat contact list`, ask the contact whether it is its own, then \
+            `bitchat contact trust NAME`"
+            .to_owned(),
+    })
+}
+
 enum Level {
     Error,
     Warn,
@@ -147,13 +168,16 @@ enum Level {
 const fn level(fact: &Fact) -> Level {
     match fact {
         Fact::Bug(_) => Level::Error,
-        Fact::BoundReached(_) => Level::Warn,
-        Fact::Refused(_)
+        Fact::BoundReached(_) | Fact::KeyChanged { .. } => Level::Warn,
+        Fact::SessionHealed(_)
+        | Fact::Unreadable(_)
+        | Fact::Refused(_)
         | Fact::SealDropped
         | Fact::SessionFounded { .. }
         | Fact::KeysEvicted(_)
         | Fact::Gap => Level::Debug,
         Fact::Outbox { .. }
+        | Fact::KeysUnanswered { .. }
         | Fact::Queued
         | Fact::Reached { .. }
         | Fact::Received

@@ -10,7 +10,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use super::label::{Direction, Kind, Reason, Role, Route, Stage, Transport, WarningCode};
+use super::label::{
+    Direction, HealReason, KeyOutcome, Kind, Reason, Role, Route, Stage, Transport, WarningCode,
+};
 
 /// From a loopback chat to a message that waits a day for a mailbox.
 const DELIVERY_BUCKETS: [f64; 14] =
@@ -51,6 +53,16 @@ pub(super) struct ByReason {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct ByRole {
     pub(super) role: Role,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ByHeal {
+    pub(super) reason: HealReason,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ByOutcome {
+    pub(super) outcome: KeyOutcome,
 }
 
 /// Bounds are named in the source, so their number is known when it compiles.
@@ -97,6 +109,9 @@ pub(super) struct Families {
     pub(super) seals_dropped: Counter,
     pub(super) sessions_founded: Family<ByRole, Counter>,
     pub(super) kem_exchanges: Counter,
+    pub(super) session_heals: Family<ByHeal, Counter>,
+    pub(super) unreadable: Counter,
+    pub(super) key_changes: Family<ByOutcome, Counter>,
     pub(super) keys_skipped: Counter,
     pub(super) keys_evicted: Counter,
     pub(super) retries: Counter,
@@ -120,6 +135,7 @@ impl Families {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let families = Self::new();
         families.register_messaging(registry);
+        families.register_sessions(registry);
         families.register_node(registry);
         families.start_at_zero();
         families
@@ -137,6 +153,9 @@ impl Families {
             seals_dropped: Counter::default(),
             sessions_founded: Family::default(),
             kem_exchanges: Counter::default(),
+            session_heals: Family::default(),
+            unreadable: Counter::default(),
+            key_changes: Family::default(),
             keys_skipped: Counter::default(),
             keys_evicted: Counter::default(),
             retries: Counter::default(),
@@ -185,6 +204,15 @@ impl Families {
             self.inbox_duplicates.clone(),
         );
         registry.register("refused", "Frames of peers that were refused", self.refused.clone());
+        registry.register("retries", "Frames that were sent again", self.retries.clone());
+        registry.register(
+            "gaps",
+            "Messages shown although others before them were missing",
+            self.gaps.clone(),
+        );
+    }
+
+    fn register_sessions(&self, registry: &mut Registry) {
         registry.register(
             "seals_dropped",
             "Sealed envelopes that did not open here and were dropped",
@@ -201,6 +229,21 @@ impl Families {
             self.kem_exchanges.clone(),
         );
         registry.register(
+            "session_heals",
+            "Sessions started anew because a contact's message did not open",
+            self.session_heals.clone(),
+        );
+        registry.register(
+            "unreadable",
+            "Messages that a contact could not open and that were sent again",
+            self.unreadable.clone(),
+        );
+        registry.register(
+            "key_changes",
+            "Contacts whose device or keys changed",
+            self.key_changes.clone(),
+        );
+        registry.register(
             "keys_skipped",
             "Message keys kept for messages that did not come yet",
             self.keys_skipped.clone(),
@@ -209,12 +252,6 @@ impl Families {
             "keys_evicted",
             "Skipped message keys thrown away because there were too many",
             self.keys_evicted.clone(),
-        );
-        registry.register("retries", "Frames that were sent again", self.retries.clone());
-        registry.register(
-            "gaps",
-            "Messages shown although others before them were missing",
-            self.gaps.clone(),
         );
     }
 
@@ -292,6 +329,12 @@ impl Families {
         }
         for &role in Role::ALL {
             drop(self.sessions_founded.get_or_create(&ByRole { role }));
+        }
+        for &reason in HealReason::ALL {
+            drop(self.session_heals.get_or_create(&ByHeal { reason }));
+        }
+        for &outcome in KeyOutcome::ALL {
+            drop(self.key_changes.get_or_create(&ByOutcome { outcome }));
         }
         for &code in WarningCode::ALL {
             drop(self.warning.get_or_create(&ByWarning { code }));

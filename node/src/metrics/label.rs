@@ -145,6 +145,10 @@ label! {
         Spent => "spent",
         /// No contact, no invitation.
         Stranger => "stranger",
+        /// Opened, and of a kind that this version does not know.
+        Unsupported => "unsupported",
+        /// A new device of a contact, which the user has not trusted.
+        Untrusted => "untrusted",
         /// A bound was reached.
         Busy => "busy",
         /// Our disk.
@@ -175,6 +179,40 @@ label! {
 }
 
 label! {
+    /// Why a session was started anew.
+    HealReason {
+        /// The other side uses a session that is not here.
+        UnknownSession => "unknown_session",
+        /// The keys of the session do not open it.
+        Decrypt => "decrypt",
+        /// Too many skipped keys at once.
+        CounterJump => "counter_jump",
+        /// An initial message that was used before, or for a key that is gone.
+        Spent => "spent",
+        /// A reason that this list does not know.
+        Other => "other",
+    }
+}
+
+impl HealReason {
+    /// From `Fact::SessionHealed`.
+    #[must_use]
+    pub fn from_label(label: &str) -> Self {
+        Self::ALL.iter().copied().find(|reason| reason.as_str() == label).unwrap_or(Self::Other)
+    }
+}
+
+label! {
+    /// What became of new keys of a contact.
+    KeyOutcome {
+        /// Used, and said so.
+        Accepted => "accepted",
+        /// They wait for the user.
+        Blocked => "blocked",
+    }
+}
+
+label! {
     /// An operation of the control API.
     Route {
         /// `GET /v1/identity`
@@ -191,6 +229,10 @@ label! {
         ContactChange => "contact_change",
         /// `DELETE /v1/contacts/{who}`
         ContactRemove => "contact_remove",
+        /// `POST /v1/contacts/{who}/session`
+        SessionReset => "session_reset",
+        /// `GET /v1/events`
+        Events => "events",
         /// `POST /v1/messages`
         Send => "send",
         /// `GET /v1/messages/{id}`

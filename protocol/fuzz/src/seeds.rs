@@ -1,6 +1,6 @@
 //! The valid encodings that the corpora start from.
 
-use bitchat_protocol::contact::Contact;
+use bitchat_protocol::contact::{Contact, KeyPolicy};
 use bitchat_protocol::envelope::{Body, Content, Envelope, Frame, Introduction};
 use bitchat_protocol::id::{InvitationToken, MessageId, SessionId};
 use bitchat_protocol::invitation::{Invitation, Target};
@@ -81,7 +81,7 @@ fn seals(alice: &Device, bob: &Device, envelope: &Envelope) -> [Seed; 4] {
     ]
 }
 
-fn contents(alice: &Device) -> [Seed; 4] {
+fn contents(alice: &Device) -> [Seed; 5] {
     let introduction = Introduction {
         token: Some(TOKEN),
         nickname: "alice".to_owned(),
@@ -92,6 +92,7 @@ fn contents(alice: &Device) -> [Seed; 4] {
         ("receipts", Body::Receipts(vec![MESSAGE; 3])),
         ("hello", Body::Hello),
         ("update", Body::Update),
+        ("unreadable", Body::Unreadable(vec![MESSAGE])),
     ];
     let content = |body| Content {
         lamport: 9,
@@ -163,5 +164,8 @@ fn contact(alice: &Device) -> Contact {
         token: Some(TOKEN),
         verified: false,
         added: NOW,
+        policy: KeyPolicy::Tofu,
+        changed: None,
+        pending: None,
     }
 }

@@ -27,6 +27,8 @@ pub enum Lookup {
 pub struct Book {
     contacts: BTreeMap<AccountId, Contact>,
     devices: BTreeMap<DeviceId, AccountId>,
+    /// Devices that wait for the user.
+    waiting: BTreeMap<DeviceId, AccountId>,
 }
 
 impl Book {
@@ -34,6 +36,9 @@ impl Book {
     pub fn insert(&mut self, contact: Contact) {
         self.remove(&contact.account);
         self.devices.insert(contact.device, contact.account);
+        if let Some(newer) = &contact.pending {
+            self.waiting.insert(newer.device, contact.account);
+        }
         self.contacts.insert(contact.account, contact);
     }
 
@@ -41,6 +46,9 @@ impl Book {
     pub fn remove(&mut self, account: &AccountId) -> Option<Contact> {
         let contact = self.contacts.remove(account)?;
         self.devices.remove(&contact.device);
+        if let Some(newer) = &contact.pending {
+            self.waiting.remove(&newer.device);
+        }
         Some(contact)
     }
 
@@ -54,6 +62,12 @@ impl Book {
     #[must_use]
     pub fn of_device(&self, device: &DeviceId) -> Option<&Contact> {
         self.devices.get(device).and_then(|account| self.contacts.get(account))
+    }
+
+    /// Whether this is a contact's newer device that waits for the user.
+    #[must_use]
+    pub fn is_waiting(&self, device: &DeviceId) -> bool {
+        self.waiting.contains_key(device)
     }
 
     /// Every contact, by account.
@@ -124,6 +138,7 @@ impl Book {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contact::KeyPolicy;
     use crate::time::UnixMillis;
 
     fn contact(byte: u8, name: &str) -> Contact {
@@ -138,6 +153,9 @@ mod tests {
             token: None,
             verified: false,
             added: UnixMillis(0),
+            policy: KeyPolicy::Tofu,
+            changed: None,
+            pending: None,
         }
     }
 

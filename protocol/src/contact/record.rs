@@ -3,7 +3,7 @@
 use bitchat_proto::prost::Message;
 use bitchat_proto::rest;
 
-use super::Contact;
+use super::{Contact, KeyPolicy, Newer};
 use crate::error::Malformed;
 use crate::id::{AccountId, DeviceId, InvitationToken, exactly};
 use crate::time::UnixMillis;
@@ -23,6 +23,9 @@ impl Contact {
             verified: self.verified,
             added_ms: self.added.0,
             generation: self.generation,
+            strict: self.policy == KeyPolicy::Verified,
+            changed_ms: self.changed.map_or(0, |at| at.0),
+            pending: self.pending.as_ref().map(|newer| newer.record.clone()).unwrap_or_default(),
         }
         .encode_to_vec()
     }
@@ -39,6 +42,10 @@ impl Contact {
         } else {
             Some(InvitationToken(exactly(&row.token, "contact row")?))
         };
+        let pending = match row.pending.as_slice() {
+            [] => None,
+            _ => Some(Newer::parse(row.pending).map_err(|_| Malformed("contact row"))?),
+        };
         Ok(Self {
             account: AccountId(exactly(&row.account, "contact row")?),
             name: row.name,
@@ -50,6 +57,9 @@ impl Contact {
             token,
             verified: row.verified,
             added: UnixMillis(row.added_ms),
+            policy: if row.strict { KeyPolicy::Verified } else { KeyPolicy::Tofu },
+            changed: Some(UnixMillis(row.changed_ms)).filter(|at| at.0 > 0),
+            pending,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::command::{CommandError, DeliveryView, MessageView, Reply};
+use super::command::{CommandError, DeliveryView, KeyChangeView, MessageView, Reply};
 use super::input::CommandId;
 use crate::error::Code;
 use crate::id::{AccountId, DeviceId, MessageId, SendToken};
@@ -63,6 +63,8 @@ pub enum Event {
     Delivery(DeliveryView),
     /// A contact was added, changed or removed.
     Contact(AccountId),
+    /// A contact's keys changed.
+    KeyChange(KeyChangeView),
 }
 
 /// Something that an operator may count. Names nobody.
@@ -89,6 +91,22 @@ pub enum Fact {
     SessionFounded {
         /// Whether we started it.
         initiator: bool,
+    },
+    /// A fresh session was started because something did not open; says why.
+    SessionHealed(&'static str),
+    /// Messages of ours that a contact could not open and that go out again.
+    Unreadable(u32),
+    /// The keys of a contact changed.
+    KeyChanged {
+        /// Whether they wait for the user.
+        blocked: bool,
+    },
+    /// Contacts whose user has not answered a change of their keys.
+    KeysUnanswered {
+        /// All of them.
+        changed: usize,
+        /// Those that nothing is sent to meanwhile.
+        blocked: usize,
     },
     /// Message keys were kept for messages that did not come yet.
     KeysSkipped(u32),

@@ -7,6 +7,7 @@ use rand_core::CryptoRng;
 
 use super::Engine;
 use super::commit::Commit;
+use super::heal::Heals;
 use super::strangers::Strangers;
 use super::timeout::Purge;
 use super::timer::{Reason, Timers};
@@ -68,6 +69,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             sessions: Sessions::default(),
             conversations: Conversations::default(),
             strangers: Strangers::new(now.mono),
+            heals: Heals::default(),
             links: BTreeSet::new(),
             dialling: BTreeSet::new(),
             addresses: Vec::new(),
@@ -111,6 +113,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         }
         self.timers.set(Reason::Maintenance, now + Duration::from_secs(60));
         self.report_outbox();
+        self.report_keys();
         Ok(())
     }
 
