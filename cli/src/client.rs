@@ -20,8 +20,10 @@ mod model;
 mod request;
 mod socket;
 
-pub(crate) use api::{Inbox, Wait};
-pub(crate) use model::{Contact, Delivery, Exported, Imported, Message, Peer, QueueRow, Status};
+pub(crate) use api::{Change, Inbox, Wait};
+pub(crate) use model::{
+    Contact, Delivery, Exported, Imported, KeyChange, Message, Peer, QueueRow, Status,
+};
 pub(crate) use request::Request;
 pub(crate) use socket::Socket;
 

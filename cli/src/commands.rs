@@ -25,6 +25,7 @@ mod peers;
 mod queue;
 mod receive;
 mod send;
+mod session;
 mod status;
 
 /// A verb.
@@ -62,6 +63,8 @@ pub(crate) enum NodeVerb {
     Queue(queue::Queue),
     ExportEnvelope(export::ExportEnvelope),
     ImportEnvelope(import::ImportEnvelope),
+    #[command(subcommand)]
+    Session(session::Session),
 }
 
 impl Verb {
@@ -102,6 +105,7 @@ impl NodeVerb {
             Self::Queue(verb) => verb.run(client, out).await,
             Self::ExportEnvelope(verb) => verb.run(client, out).await,
             Self::ImportEnvelope(verb) => verb.run(client, out).await,
+            Self::Session(verb) => verb.run(client, out).await,
         }
     }
 }

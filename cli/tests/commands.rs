@@ -113,9 +113,18 @@ fn changes_name_one_thing_each() {
     daemon.answer("PATCH /v1/contacts/bob", 200, contact("bob"));
     daemon.answer("DELETE /v1/contacts/bob", 200, json!({ "schema": 1 }));
 
-    for line in ["contact verify bob", "contact verify bob --undo", "contact rename bob rob"] {
-        assert_eq!(daemon.run(line).code, Some(0));
+    for line in [
+        "contact verify bob",
+        "contact verify bob --undo",
+        "contact rename bob rob",
+        "contact policy bob verified",
+        "contact trust bob",
+        "contact verify bob --scanned bitchat-safety:y",
+    ] {
+        assert_eq!(daemon.run(line).code, Some(0), "{line}");
     }
+    let scanned = daemon.run_with("contact verify bob --scanned -", " bitchat-safety:z\n");
+    assert_eq!(scanned.code, Some(0), "{scanned:?}");
     assert_eq!(daemon.run("contact remove bob --yes").code, Some(0));
     let erased = daemon.run("contact remove bob --yes --history");
     assert_eq!((erased.code, erased.stdout.trim()), (Some(0), "removed bob and every message"));
@@ -125,13 +134,54 @@ fn changes_name_one_thing_each() {
     assert_eq!(
         bodies,
         [
-            json!({ "name": null, "verified": true }),
-            json!({ "name": null, "verified": false }),
-            json!({ "name": "rob", "verified": null }),
+            json!({ "verified": true }),
+            json!({ "verified": false }),
+            json!({ "name": "rob" }),
+            json!({ "policy": "verified" }),
+            json!({ "trusted": true }),
+            json!({ "scanned": "bitchat-safety:y" }),
+            json!({ "scanned": "bitchat-safety:z" }),
         ]
     );
     let removed = daemon.asked("DELETE /v1/contacts/bob");
     assert_eq!(removed.iter().map(|asked| &asked.query).collect::<Vec<_>>(), ["", "history=true"]);
+}
+
+#[test]
+fn changed_keys_are_pointed_out_wherever_the_contact_is_shown() {
+    let daemon = FakeDaemon::start();
+    let mut changed = contact("bob");
+    changed["key_change"] =
+        json!({ "at_ms": 1_795_508_403_000_u64, "device": "12D3KooX", "blocked": true });
+    changed["policy"] = json!("verified");
+    daemon.answer("GET /v1/contacts/bob", 200, changed.clone());
+    daemon.answer("GET /v1/contacts", 200, json!({ "schema": 1, "contacts": [changed] }));
+
+    let shown = daemon.run("contact show bob --qr");
+    let listed = daemon.run("contact list");
+
+    assert_eq!((shown.code, listed.code), (Some(0), Some(0)));
+    for line in [
+        "new devices     blocked until trusted",
+        "new device      12D3KooX, blocked, since 2026-11-24",
+        "safety code     bitchat-safety:x",
+    ] {
+        assert!(shown.stdout.contains(line), "{}", shown.stdout);
+    }
+    assert!(shown.stdout.contains('█'), "a QR code: {}", shown.stdout);
+    assert!(shown.stderr.contains("bitchat contact trust"), "{}", shown.stderr);
+    assert!(listed.stdout.contains("new device, blocked"), "{}", listed.stdout);
+}
+
+#[test]
+fn a_session_is_reset_by_its_route() {
+    let daemon = FakeDaemon::start();
+    daemon.answer("POST /v1/contacts/bob/session", 200, contact("bob"));
+
+    let ran = daemon.run("session reset bob");
+
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(ran.stdout.contains("new session with bob (aaaa-bbbb)"), "{}", ran.stdout);
 }
 
 #[test]

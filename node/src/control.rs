@@ -30,7 +30,7 @@ pub use view::SCHEMA;
 
 use crate::error::NodeError;
 use problem::Problem;
-use routes::{backup, contacts, envelopes, inbox, messages, node};
+use routes::{backup, contacts, envelopes, events, inbox, messages, node};
 
 /// The whole API over one node.
 pub fn router(handle: Handle) -> Router {
@@ -46,6 +46,8 @@ pub fn router(handle: Handle) -> Router {
                 "/v1/contacts/{who}",
                 get(contacts::show).patch(contacts::change).delete(contacts::remove),
             )
+            .route("/v1/contacts/{who}/session", post(contacts::reset))
+            .route("/v1/events", get(events::stream))
             .route("/v1/messages", post(messages::send))
             .route("/v1/messages/{id}", get(messages::delivery))
             .route("/v1/history/{who}", get(messages::history))

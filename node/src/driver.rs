@@ -98,6 +98,8 @@ pub struct Driver {
     /// Rows that the store had moved to newer keys when it was last asked.
     moved: u64,
     reopen_at: Instant,
+    /// Contacts with changed keys that nobody has looked at, and those blocked for it.
+    keys: (usize, usize),
 }
 
 impl std::fmt::Debug for Driver {
@@ -135,6 +137,7 @@ impl Driver {
             full: false,
             moved: 0,
             reopen_at: Instant::now(),
+            keys: (0, 0),
         };
         driver.running = Some(driver.build()?);
         driver.place();
@@ -345,6 +348,10 @@ const fn writes(command: &Command) -> bool {
         | Command::Rename { .. }
         | Command::Verify { .. }
         | Command::Remove { .. }
+        | Command::VerifyScanned { .. }
+        | Command::SetPolicy { .. }
+        | Command::Trust(_)
+        | Command::ResetSession(_)
         | Command::Send { .. }
         | Command::AcceptCopy
         | Command::Acknowledge { .. }

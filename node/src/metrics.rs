@@ -26,7 +26,10 @@ pub use label::WarningCode;
 
 use crate::error::{Category, NodeError};
 use families::{ByError, ByMessage, ByReason, ByRequest, ByStage, Families, Link};
-use label::{Algorithm, Direction, Founding, Kind, Limit, Reason, Role, Route, Stage, Transport};
+use label::{
+    Algorithm, Direction, Founding, HealReason, KeyOutcome, Kind, Limit, Reason, Role, Route,
+    Stage, Transport,
+};
 
 /// No message waits in the outbox.
 const NONE: u64 = u64::MAX;
@@ -86,6 +89,15 @@ impl Metrics {
                 self.prekeys(Algorithm::MlKem, remaining.ml_kem);
             }
             Fact::PrekeysExhausted => count(&families.prekeys_exhausted, 1),
+            Fact::SessionHealed(reason) => {
+                let reason = HealReason::from_label(reason);
+                families.session_heals.get_or_create(&families::ByHeal { reason }).inc();
+            }
+            Fact::Unreadable(messages) => count(&families.unreadable, u64::from(*messages)),
+            Fact::KeyChanged { blocked } => {
+                let outcome = if *blocked { KeyOutcome::Blocked } else { KeyOutcome::Accepted };
+                families.key_changes.get_or_create(&families::ByOutcome { outcome }).inc();
+            }
             Fact::KeysSkipped(keys) => count(&families.keys_skipped, u64::from(*keys)),
             Fact::KemMixed => count(&families.kem_exchanges, 1),
             Fact::KeysEvicted(keys) => count(&families.keys_evicted, u64::from(*keys)),
@@ -99,8 +111,8 @@ impl Metrics {
                 families.bound_reached.get_or_create(&families::ByBound { bound }).inc();
             }
             Fact::Bug(_) => self.failed(Category::Internal, "bug"),
-            // Told as warnings, which are gauges; a new device is told as an event.
-            Fact::Step(_, _) | Fact::Copies(_) | Fact::NewDevice => {}
+            // Told as warnings, which are gauges.
+            Fact::KeysUnanswered { .. } | Fact::Copies(_) | Fact::Step(_, _) => {}
         }
     }
 

@@ -25,6 +25,9 @@ pub const NAME_BYTES_MAX: usize = 64;
 /// Message ids in one receipt: more than a sender may have outstanding in a session.
 pub const RECEIPT_IDS_MAX: usize = 2_048;
 
+/// Message ids that one message says could not be opened.
+pub const UNREADABLE_IDS_MAX: usize = 64;
+
 /// Parents of a message.
 pub const PARENTS_MAX: usize = 3;
 

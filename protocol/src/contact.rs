@@ -5,10 +5,12 @@
 //! the same name only by our own wish; then the name alone finds neither.
 
 mod book;
+mod keys;
 mod name;
 mod record;
 
 pub use book::{Book, CONTACTS_MAX, Lookup};
+pub use keys::{KeyPolicy, Newer};
 pub use name::{suggested, usable};
 
 use crate::id::{AccountId, DeviceId, InvitationToken};
@@ -42,6 +44,12 @@ pub struct Contact {
     pub added: UnixMillis,
     /// Devices that it had before, the latest first: one that still runs is told of its successor.
     pub former: Vec<DeviceId>,
+    /// What happens when its keys change.
+    pub policy: KeyPolicy,
+    /// When its keys changed last, until the user has answered.
+    pub changed: Option<UnixMillis>,
+    /// A newer device that waits for the user: meanwhile nothing is sent and it is not listened to.
+    pub pending: Option<Newer>,
 }
 
 impl Contact {
@@ -55,5 +63,11 @@ impl Contact {
         self.former.retain(|former| *former != before && *former != device);
         self.former.insert(0, before);
         self.former.truncate(FORMER_MAX);
+    }
+
+    /// Whether nothing may be sent before the user trusts the new keys.
+    #[must_use]
+    pub const fn is_blocked(&self) -> bool {
+        self.pending.is_some()
     }
 }

@@ -33,8 +33,10 @@ mod drain;
 mod export;
 mod forget;
 mod frame;
+mod heal;
 mod import;
 mod invite;
+mod keys;
 mod limits;
 mod prekeys;
 mod request;
@@ -48,7 +50,7 @@ pub use crate::outbox::DeliveryState;
 pub use archive::{BackupCursor, BackupPage};
 pub use command::{
     Command, CommandError, ContactView, DeliveryView, Extent, IdentityView, InvitationView,
-    MessageView, QueueView, Reply, Who,
+    KeyChangeView, MessageView, QueueView, Reply, Who,
 };
 pub use copies::restored_key;
 pub use export::{Export, ExportView};
@@ -78,6 +80,7 @@ use crate::time::{Moment, Now};
 
 use ask::Asked;
 use commit::Commit;
+use heal::Heals;
 use limits::Limits;
 use timeout::Purge;
 use timer::{Reason, Timers};
@@ -107,6 +110,7 @@ pub struct Engine<S, R> {
     outbox: Outbox,
     invitations: BTreeMap<InvitationToken, Issued>,
     limits: Limits,
+    heals: Heals,
     links: BTreeSet<DeviceId>,
     /// Devices that were shown the newest record of their account on their link.
     shown: BTreeSet<DeviceId>,
@@ -297,6 +301,7 @@ impl From<Error> for CommandError {
             Error::Malformed(part) => Self::BadLink(part.0),
             Error::NotAuthentic(what) => Self::BadLink(what),
             Error::Stale(_) => Self::LinkExpired,
+            Error::Untrusted => Self::KeyChanged,
             Error::Bug(what) | Error::Busy { what, .. } => Self::Internal(what),
             Error::CounterJump { .. } | Error::Decrypt | Error::Spent | Error::Stranger => {
                 Self::Internal("unexpected refusal")

@@ -38,6 +38,9 @@ pub enum Error {
     /// The sender is no contact and holds no valid invitation.
     #[error("stranger without an invitation")]
     Stranger,
+    /// A newer device of a contact whose user has not trusted it yet.
+    #[error("new device of a contact, not trusted yet")]
+    Untrusted,
     /// A bound was reached; the same input may pass later.
     #[error("busy: {what}")]
     Busy {
@@ -66,6 +69,8 @@ pub enum Code {
     Internal = 3,
     /// The sender is not (or no longer) a contact.
     Stranger = 4,
+    /// It was opened, and is of a kind that the receiver does not know: it will never be taken.
+    Unsupported = 5,
 }
 
 impl Code {
@@ -76,6 +81,7 @@ impl Code {
             2 => Self::Busy,
             3 => Self::Internal,
             4 => Self::Stranger,
+            5 => Self::Unsupported,
             _ => Self::Rejected,
         }
     }
@@ -93,7 +99,8 @@ impl Error {
             | Self::Decrypt
             | Self::Spent => Code::Rejected,
             Self::Stranger => Code::Stranger,
-            Self::Busy { .. } => Code::Busy,
+            // The sender keeps what it has: the user may trust its device later.
+            Self::Untrusted | Self::Busy { .. } => Code::Busy,
             Self::Store(_) | Self::Bug(_) => Code::Internal,
         }
     }
@@ -109,6 +116,7 @@ impl Error {
             Self::Decrypt => "decrypt",
             Self::Spent => "spent",
             Self::Stranger => "stranger",
+            Self::Untrusted => "untrusted",
             Self::Busy { .. } => "busy",
             Self::Store(_) => "store",
             Self::Bug(_) => "bug",

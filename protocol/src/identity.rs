@@ -26,7 +26,7 @@ use rand_core::CryptoRng;
 
 pub use certificate::{CERTIFICATE_BYTES, Certificate};
 pub use phrase::Phrase;
-pub use safety::safety_number;
+pub use safety::{CodeError, check_safety_code, safety_code, safety_number};
 
 use crate::crypto::{DhSecret, Secret, SigningSecret, expand};
 use crate::error::Error;

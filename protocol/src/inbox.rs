@@ -57,6 +57,8 @@ pub struct Incoming {
     pub received: UnixMillis,
     /// The text.
     pub text: String,
+    /// Whether there is no text because this version cannot read it.
+    pub unreadable: bool,
 }
 
 impl std::fmt::Debug for Incoming {
@@ -69,7 +71,16 @@ fn seen_key(device: DeviceId, message: MessageId) -> Key {
     Key::of(Table::Seen, &[device.0.as_slice(), &message.0].concat())
 }
 
-/// The digest under which a message of a device was taken, if it was.
+/// A message that was opened before.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Of its envelope.
+    pub digest: Vec<u8>,
+    /// Whether it was refused for good, because this version cannot read it.
+    pub unreadable: bool,
+}
+
+/// How a message of a device was taken, if it was.
 ///
 /// # Errors
 ///
@@ -78,12 +89,12 @@ pub fn seen(
     store: &impl Store,
     device: DeviceId,
     message: MessageId,
-) -> Result<Option<Vec<u8>>, StoreError> {
+) -> Result<Option<Seen>, StoreError> {
     let Some(value) = store.get(&seen_key(device, message))? else {
         return Ok(None);
     };
     let row = rest::Seen::decode(value.as_slice()).map_err(|_| StoreError::Corrupt("seen row"))?;
-    Ok(Some(row.digest))
+    Ok(Some(Seen { digest: row.digest, unreadable: row.unreadable }))
 }
 
 /// Remembers that a message was taken. Only after it was authenticated: else anybody could make us
@@ -92,14 +103,15 @@ pub fn mark_seen<S: Store>(
     store: &mut Overlay<S>,
     device: DeviceId,
     message: MessageId,
-    digest: [u8; 32],
+    seen: Seen,
     now: UnixMillis,
 ) {
     let row = rest::Seen {
         device: device.0.to_vec(),
         message: message.0.to_vec(),
-        digest: digest.to_vec(),
+        digest: seen.digest,
         at_ms: now.0,
+        unreadable: seen.unreadable,
     };
     store.put(seen_key(device, message), row.encode_to_vec());
 }

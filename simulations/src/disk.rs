@@ -4,7 +4,7 @@ use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
 
 use bitchat_protocol::store::{
-    Batch, Durable, Key, MemoryStore, Row, Store, StoreError, Table, TableCursor,
+    Batch, Durable, Key, MemoryStore, Overlay, Row, Store, StoreError, Table, TableCursor,
 };
 
 /// Rows shared by the engine, which reads, and the world, which commits.
@@ -22,6 +22,36 @@ impl Disk {
     /// Makes a batch durable.
     pub fn commit(&self, batch: &Batch) -> Durable {
         self.0.borrow_mut().commit(batch)
+    }
+
+    /// What lies there now, on a disk of its own: a copied directory.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self(Rc::new(RefCell::new(self.0.borrow().clone())), Rc::default())
+    }
+
+    /// Puts back what a copy holds.
+    pub fn restore(&self, copy: &Self) {
+        self.0.replace(copy.0.borrow().clone());
+    }
+
+    /// Loses every row of a table.
+    pub fn lose(&self, table: Table) {
+        let keys: Vec<_> = self
+            .0
+            .borrow()
+            .rows()
+            .map(|(key, _)| key)
+            .filter(|key| key.table == table)
+            .cloned()
+            .collect();
+        let mut overlay = Overlay::new(Self::default());
+        for key in keys {
+            overlay.delete(key);
+        }
+        if let Some(batch) = overlay.seal() {
+            let _ = self.commit(&batch);
+        }
     }
 
     /// From now on one of `every` reads fails; 0: none.

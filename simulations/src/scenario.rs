@@ -25,6 +25,8 @@ pub struct Outcome {
     /// Texts that the engines sealed, each under a key and nonce of its own.
     #[cfg(feature = "ledger")]
     pub seals: u64,
+    /// Sessions started anew because something did not open.
+    pub heals: u64,
 }
 
 /// Two contacts send `messages` each to one another while links break and nodes crash; then the
@@ -78,6 +80,7 @@ fn run(seed: u64, messages: u32, faults: Faults, meet: Meeting) -> Outcome {
         retries: world.fact("Retried"),
         #[cfg(feature = "ledger")]
         seals: world.seals(),
+        heals: world.heals(),
     }
 }
 

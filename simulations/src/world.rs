@@ -18,6 +18,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use sha2::{Digest, Sha256};
 
+use crate::disk::Disk;
 use node::Node;
 
 /// The wall clock when a world begins: 2026-01-01 00:00 UTC.
@@ -73,6 +74,9 @@ pub struct World {
     facts: BTreeMap<String, u64>,
     #[cfg(feature = "ledger")]
     ledger: Ledger,
+    /// The ciphertext that each nonce was used for.
+    nonces: BTreeMap<Vec<u8>, [u8; 32]>,
+    reused: usize,
 }
 
 impl World {
@@ -93,6 +97,8 @@ impl World {
             facts: BTreeMap::new(),
             #[cfg(feature = "ledger")]
             ledger: Ledger::open(),
+            nonces: BTreeMap::new(),
+            reused: 0,
         }
     }
 
@@ -156,6 +162,13 @@ impl World {
         self.facts.get(name).copied().unwrap_or(0)
     }
 
+    /// How often an engine started a session anew because something did not open.
+    #[must_use]
+    pub fn heals(&self) -> u64 {
+        let healed = self.facts.iter().filter(|(name, _)| name.starts_with("healed "));
+        healed.map(|(_, count)| count).sum()
+    }
+
     /// Kills a node between two of its outputs; it starts again after `down`.
     pub fn crash(&mut self, node: NodeId, down: Duration) {
         if let Some(crashed) = self.nodes.get_mut(node.0) {
@@ -163,6 +176,26 @@ impl World {
             self.cut_all(node);
             self.later(down, Step::Restart(node));
         }
+    }
+
+    /// The disk of a node, as it is now.
+    #[must_use]
+    pub fn snapshot(&self, node: NodeId) -> Disk {
+        self.nodes.get(node.0).map(|node| node.disk().copy()).unwrap_or_default()
+    }
+
+    /// A node dies and starts again after `down` on a disk that was changed meanwhile.
+    pub fn meddle(&mut self, node: NodeId, down: Duration, change: impl FnOnce(&Disk)) {
+        self.crash(node, down);
+        if let Some(node) = self.nodes.get(node.0) {
+            change(node.disk());
+        }
+    }
+
+    /// Header nonces that were used for two different ciphertexts.
+    #[must_use]
+    pub const fn reused_nonces(&self) -> usize {
+        self.reused
     }
 
     /// Runs for some virtual time.
@@ -321,6 +354,8 @@ impl World {
         let text = format!("{fact:?}");
         let name = if let Fact::Refused(label) = fact {
             format!("refused {label}")
+        } else if let Fact::SessionHealed(reason) = fact {
+            format!("healed {reason}")
         } else {
             text.split([' ', '(', '{']).next().unwrap_or_default().to_owned()
         };

@@ -5,12 +5,14 @@
 #[path = "engine/asking.rs"]
 mod asking;
 
+#[allow(dead_code, reason = "shared with other tests")]
 #[path = "support/bench.rs"]
 mod bench;
 
 #[path = "engine/limits.rs"]
 mod limits;
 
+#[allow(dead_code, reason = "shared with other tests")]
 #[path = "support/liar.rs"]
 mod liar;
 

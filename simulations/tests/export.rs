@@ -253,7 +253,7 @@ fn no_more_is_exported_than_the_recipient_keeps_keys_for() {
     assert_eq!((rest.messages, rest.held_back, taken_then.delivered), (50, 0, 50));
     let in_order = alice.events.iter().filter_map(|event| match event {
         Event::Received(view) => Some((view.gap, view.late)),
-        Event::Delivery(_) | Event::Contact(_) => None,
+        Event::Delivery(_) | Event::Contact(_) | Event::KeyChange(_) => None,
     });
     assert!(in_order.clone().count() == 2_050 && in_order.into_iter().all(|m| m == (0, false)));
 }

@@ -31,6 +31,7 @@ fn messages_arrive_once_and_in_order_though_links_break_and_nodes_crash() {
         assert_eq!(outcome.violations, Vec::<String>::new(), "seed {seed}");
         let sent = u64::try_from(outcome.acknowledged).expect("small");
         assert!(outcome.seals >= 2 * sent, "seed {seed}: the ledger saw {}", outcome.seals);
+        assert_eq!(outcome.heals, 0, "seed {seed}: no fault of a link looks like a lost session");
         retries += outcome.retries;
     }
 
@@ -47,6 +48,7 @@ fn two_that_add_one_another_at_once_settle_on_one_session_and_lose_nothing() {
         let rough = two_at_once(seed, 40, faults);
         assert_eq!((calm.violations, calm.acknowledged), (Vec::new(), 80), "seed {seed}");
         assert_eq!(rough.violations, Vec::<String>::new(), "seed {seed}");
+        assert_eq!((calm.heals, rough.heals), (0, 0), "seed {seed}");
     }
 }
 

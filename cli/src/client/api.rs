@@ -51,6 +51,21 @@ struct EncodedPage {
     next: Option<String>,
 }
 
+/// One thing of a contact to change.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Change<'a> {
+    /// Its name.
+    Name(&'a str),
+    /// Whether its safety number was compared.
+    Verified(bool),
+    /// Compare this code, and mark it as verified.
+    Scanned(&'a str),
+    /// What happens when its keys change.
+    Policy(&'a str),
+    /// The keys that it has now are its own.
+    Trusted,
+}
+
 /// An answer without content.
 #[derive(Deserialize)]
 struct Done {}
@@ -97,15 +112,21 @@ impl Client {
         self.call(Request::get("/v1/contacts").at(who)).await
     }
 
-    /// Gives a contact another name, or marks it as verified or not.
-    pub(crate) async fn change(
-        &self,
-        who: &str,
-        name: Option<&str>,
-        verified: Option<bool>,
-    ) -> Result<Contact, UserError> {
-        let body = json!({ "name": name, "verified": verified });
+    /// Changes one thing of a contact.
+    pub(crate) async fn change(&self, who: &str, change: Change<'_>) -> Result<Contact, UserError> {
+        let body = match change {
+            Change::Name(name) => json!({ "name": name }),
+            Change::Verified(verified) => json!({ "verified": verified }),
+            Change::Scanned(code) => json!({ "scanned": code }),
+            Change::Policy(policy) => json!({ "policy": policy }),
+            Change::Trusted => json!({ "trusted": true }),
+        };
         self.call(Request::patch("/v1/contacts", who, body)).await
+    }
+
+    /// Starts a new session with a contact.
+    pub(crate) async fn reset_session(&self, who: &str) -> Result<Contact, UserError> {
+        self.call(Request::post("/v1/contacts", json!({})).at(who).then("session")).await
     }
 
     /// Forgets a contact; `history` says whether every message goes too.

@@ -36,6 +36,9 @@ pub(crate) struct Contact {
     pub(crate) device: String,
     pub(crate) verified: bool,
     pub(crate) safety_number: String,
+    pub(crate) safety_code: String,
+    pub(crate) policy: String,
+    pub(crate) key_change: Option<KeyChange>,
     pub(crate) addresses: Vec<String>,
     pub(crate) connected: bool,
     /// On which keys the session was founded: `one_time`, `partial`, `last_resort`; null without one.
@@ -43,6 +46,14 @@ pub(crate) struct Contact {
     /// Only in the answer to an invitation: whether the contact was there before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) known: Option<bool>,
+}
+
+/// A change of a contact's keys that the user has not answered.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct KeyChange {
+    pub(crate) at_ms: u64,
+    pub(crate) device: String,
+    pub(crate) blocked: bool,
 }
 
 /// All contacts.
@@ -75,6 +86,7 @@ pub(crate) struct Message {
     pub(crate) received_ms: Option<u64>,
     pub(crate) gap: u64,
     pub(crate) late: bool,
+    pub(crate) unreadable: bool,
     pub(crate) index: u64,
     /// Only in a conversation: whom it is with.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -47,6 +47,13 @@ impl Request {
         self
     }
 
+    /// Adds a part of the path that we know.
+    pub(crate) fn then(mut self, part: &'static str) -> Self {
+        self.path.push('/');
+        self.path.push_str(part);
+        self
+    }
+
     /// Adds a field of the query, if it is there.
     pub(crate) fn with(mut self, name: &str, value: Option<impl ToString>) -> Self {
         if let Some(value) = value {

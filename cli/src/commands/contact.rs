@@ -14,6 +14,7 @@ use crate::sanitise;
 mod add;
 mod change;
 mod invite;
+mod keys;
 mod view;
 
 /// Invite, add, look at and change contacts
@@ -23,7 +24,9 @@ pub(crate) enum Contact {
     Add(add::Add),
     List(view::List),
     Show(view::Show),
-    Verify(change::Verify),
+    Verify(keys::Verify),
+    Policy(keys::Policy),
+    Trust(keys::Trust),
     Rename(change::Rename),
     Remove(change::Remove),
 }
@@ -36,6 +39,8 @@ impl Contact {
             Self::List(verb) => verb.run(client, out).await,
             Self::Show(verb) => verb.run(client, out).await,
             Self::Verify(verb) => verb.run(client, out).await,
+            Self::Policy(verb) => verb.run(client, out).await,
+            Self::Trust(verb) => verb.run(client, out).await,
             Self::Rename(verb) => verb.run(client, out).await,
             Self::Remove(verb) => verb.run(client, out).await,
         }
@@ -43,13 +48,22 @@ impl Contact {
 }
 
 /// `bob (9f3a-21bc ✓)`: whom a line is about.
-fn person(contact: &client::Contact, paint: Paint) -> String {
+pub(super) fn person(contact: &client::Contact, paint: Paint) -> String {
     let name = sanitise::name(&contact.name);
     let fingerprint = sanitise::line(&contact.fingerprint);
     if contact.verified {
         format!("{name} ({fingerprint} {})", paint.on(Colour::Green, "✓"))
     } else {
         format!("{name} ({fingerprint})")
+    }
+}
+
+/// Says that a contact has other keys than before, until the user has answered.
+fn warn_of_keys(contact: &client::Contact, out: &mut Output) {
+    if contact.key_change.is_some() {
+        let hint = "ask the contact by another way whether it is its own, then \
+            `bitchat contact trust NAME`";
+        out.warn("key_changed", "this contact has a new device", hint);
     }
 }
 

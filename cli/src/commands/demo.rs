@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::args::{Span, State};
-use crate::client::{Delivery, Wait};
+use crate::client::{Change, Delivery, Wait};
 use crate::commands::daemon::stop_signal;
 use crate::commands::send::{outcome, reaches};
 use crate::error::{Stop, UserError};
@@ -101,7 +101,7 @@ async fn introduce(alice: &DemoNode) -> Result<(), UserError> {
     let contacts = alice.client.contacts().await?;
     match contacts.first() {
         Some(contact) if contact.name == "bob" => Ok(()),
-        Some(contact) => alice.client.change(&contact.account, Some("bob"), None).await.map(drop),
+        Some(contact) => alice.client.change(&contact.account, Change::Name("bob")).await.map(drop),
         None => Err(UserError::internal("the sender of a message is no contact")),
     }
 }

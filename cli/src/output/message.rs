@@ -15,6 +15,9 @@ use crate::sanitise;
 /// Begins each further line of a text, so that no text can pass for a line of its own.
 const CONTINUED: &str = "\n  │ ";
 
+/// In place of a text that there is not. The mark in front is no character that a text begins with.
+const UNREADABLE: &str = "⟨a message of a newer version, which this one cannot show⟩";
+
 /// How a text is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Text {
@@ -28,7 +31,11 @@ pub(crate) enum Text {
 pub(crate) fn received(message: &Message, text: Text, paint: Paint) -> String {
     let time = stamp(message.received_ms.unwrap_or(message.sent_ms));
     let who = person(message, paint);
-    let body = body(&message.text, text);
+    let body = if message.unreadable {
+        paint.on(Colour::Dim, UNREADABLE)
+    } else {
+        body(&message.text, text)
+    };
     format!("{}{}  {who}  {body}{}", gap(message), paint.on(Colour::Dim, &time), late(message))
 }
 

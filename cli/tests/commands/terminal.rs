@@ -24,7 +24,7 @@ fn daemon() -> FakeDaemon {
     sent["direction"] = json!("out");
     sent["state"] = json!("delivered");
     let mut person = contact("bob");
-    for field in ["name", "nickname", "device", "safety_number"] {
+    for field in ["name", "nickname", "device", "safety_number", "safety_code"] {
         person[field] = json!(text);
     }
     person["addresses"] = json!([text]);

@@ -4,7 +4,7 @@ use std::io::Cursor;
 use std::path::Path;
 
 use bitchat_protocol::backup::{Head, Item, MAGIC};
-use bitchat_protocol::contact::Contact;
+use bitchat_protocol::contact::{Contact, KeyPolicy};
 use bitchat_protocol::crypto::{AgeHeader, Secret};
 use bitchat_protocol::id::{AccountId, DeviceId};
 use bitchat_protocol::store::{Key, Store, Table};
@@ -49,6 +49,9 @@ fn contact(number: u32) -> Item {
         verified: number.is_multiple_of(2),
         added: UnixMillis(1),
         former: Vec::new(),
+        policy: KeyPolicy::Tofu,
+        changed: None,
+        pending: None,
     }))
 }
 

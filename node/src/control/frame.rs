@@ -195,6 +195,8 @@ pub(super) fn route(method: &Method, path: &str) -> Route {
         ("GET", "contacts", Some(_)) => Route::Contact,
         ("PATCH", "contacts", Some(_)) => Route::ContactChange,
         ("DELETE", "contacts", Some(_)) => Route::ContactRemove,
+        ("POST", "contacts", Some(rest)) if rest.ends_with("/session") => Route::SessionReset,
+        ("GET", "events", None) => Route::Events,
         ("POST", "messages", None) => Route::Send,
         ("GET", "messages", Some(_)) => Route::Delivery,
         ("GET", "inbox", None) => Route::Inbox,

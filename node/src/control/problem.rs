@@ -88,12 +88,15 @@ const fn command_status(error: &CommandError) -> StatusCode {
         CommandError::NameTaken(_)
         | CommandError::BadName(_)
         | CommandError::BadLink(_)
+        | CommandError::BadCode(_)
         | CommandError::LinkExpired
         | CommandError::OwnLink
         | CommandError::TextEmpty
         | CommandError::OutOfRange(_) => StatusCode::BAD_REQUEST,
         CommandError::TextTooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-        CommandError::KeyChanged => StatusCode::CONFLICT,
+        CommandError::KeyChanged | CommandError::KeyUnproven | CommandError::SafetyMismatch => {
+            StatusCode::CONFLICT
+        }
         CommandError::OutboxFull(_) => StatusCode::SERVICE_UNAVAILABLE,
         CommandError::Store(_) | CommandError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }

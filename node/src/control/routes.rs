@@ -10,6 +10,7 @@ use crate::error::NodeError;
 pub(super) mod backup;
 pub(super) mod contacts;
 pub(super) mod envelopes;
+pub(super) mod events;
 pub(super) mod inbox;
 pub(super) mod messages;
 pub(super) mod node;

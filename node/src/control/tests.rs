@@ -77,20 +77,34 @@ async fn contacts_are_added_listed_shown_changed_and_removed() {
     let verified = send("PATCH", "/v1/contacts/bob", &json!({"verified": true}));
     assert_eq!(call(&router, verified).await.json["verified"], true);
 
+    let strict = send("PATCH", "/v1/contacts/bob", &json!({"policy": "verified"}));
+    assert_eq!(call(&router, strict).await.json["policy"], "verified");
+
+    for body in [json!({"scanned": "bitchat-safety:y"}), json!({"trusted": true})] {
+        let changed = call(&router, send("PATCH", "/v1/contacts/bob", &body)).await;
+        assert_eq!(changed.json["name"], "bob");
+    }
+    let reset = send("POST", "/v1/contacts/bob/session", &Value::Null);
+    assert_eq!(call(&router, reset).await.json["name"], "bob");
+    assert_eq!(node.asked(), ["VerifyScanned bitchat-safety:y", "Trust", "ResetSession"]);
+
     let removed = call(&router, send("DELETE", "/v1/contacts/bob", &Value::Null)).await;
     assert_eq!(removed.json, json!({"schema": 1}));
 }
 
 /// The fields of a contact, in the order of the alphabet.
-const CONTACT: [&str; 11] = [
+const CONTACT: [&str; 14] = [
     "account",
     "addresses",
     "connected",
     "device",
     "fingerprint",
+    "key_change",
     "name",
     "nickname",
+    "policy",
     "prekeys",
+    "safety_code",
     "safety_number",
     "schema",
     "verified",
@@ -100,7 +114,13 @@ const CONTACT: [&str; 11] = [
 async fn a_change_of_two_things_or_of_none_is_refused() {
     let node = Fake::start();
 
-    for body in [json!({}), json!({"name": "x", "verified": true})] {
+    for body in [
+        json!({}),
+        json!({"name": "x", "verified": true}),
+        json!({"policy": "verified", "trusted": true}),
+        json!({"policy": "strict"}),
+        json!({"trusted": false}),
+    ] {
         let reply = call(&node.router(), send("PATCH", "/v1/contacts/bob", &body)).await;
         assert_eq!(reply.status, StatusCode::BAD_REQUEST);
     }

@@ -4,7 +4,7 @@
 //! prints it sanitises it.
 
 use bitchat_protocol::engine::{
-    ContactView, DeliveryView, IdentityView, InvitationView, MessageView, QueueView,
+    ContactView, DeliveryView, IdentityView, InvitationView, KeyChangeView, MessageView, QueueView,
 };
 use bitchat_protocol::prekey::PrekeyUse;
 use serde::Serialize;
@@ -37,15 +37,6 @@ pub(super) struct Nothing {}
 #[derive(Debug, Serialize)]
 pub(super) struct Alive {
     pub(super) pid: u32,
-}
-
-/// A part of a backup.
-#[derive(Debug, Serialize)]
-pub(super) struct BackupPage {
-    /// Items, each behind its length, in base64.
-    pub(super) items: String,
-    /// Where to go on; null: this was the last.
-    pub(super) next: Option<String>,
 }
 
 /// Ourselves.
@@ -92,10 +83,52 @@ pub(super) struct Contact {
     device: String,
     verified: bool,
     safety_number: String,
+    safety_code: String,
+    policy: &'static str,
+    key_change: Option<KeyChange>,
     addresses: Vec<String>,
     connected: bool,
     /// On which keys the session was founded.
     prekeys: Option<&'static str>,
+}
+
+/// A change of a contact's keys that the user has not answered.
+#[derive(Debug, Serialize)]
+pub(super) struct KeyChange {
+    at_ms: u64,
+    device: String,
+    blocked: bool,
+}
+
+/// The same as it happens.
+#[derive(Debug, Serialize)]
+pub(super) struct KeysChanged {
+    account: String,
+    fingerprint: String,
+    name: String,
+    #[serde(flatten)]
+    change: KeyChange,
+}
+
+impl From<KeyChangeView> for KeysChanged {
+    fn from(view: KeyChangeView) -> Self {
+        Self {
+            account: view.account.to_string(),
+            fingerprint: view.account.fingerprint(),
+            name: view.name,
+            change: KeyChange {
+                at_ms: view.at.0,
+                device: peer_id::text(&view.device),
+                blocked: view.blocked,
+            },
+        }
+    }
+}
+
+/// Whom an event is about.
+#[derive(Debug, Serialize)]
+pub(super) struct About {
+    pub(super) account: String,
 }
 
 impl From<ContactView> for Contact {
@@ -108,6 +141,13 @@ impl From<ContactView> for Contact {
             nickname: view.nickname,
             verified: view.verified,
             safety_number: view.safety_number,
+            safety_code: view.safety_code,
+            policy: view.policy.as_str(),
+            key_change: view.changed.map(|at| KeyChange {
+                at_ms: at.0,
+                device: peer_id::text(&view.waiting.unwrap_or(view.device)),
+                blocked: view.waiting.is_some(),
+            }),
             addresses: view.addresses,
             connected: view.connected,
             prekeys: view.prekeys.map(PrekeyUse::as_str),
@@ -173,6 +213,7 @@ pub(super) struct Message {
     received_ms: Option<u64>,
     gap: u64,
     late: bool,
+    unreadable: bool,
     index: u64,
 }
 
@@ -190,6 +231,7 @@ impl From<MessageView> for Message {
             received_ms: view.received.map(|time| time.0),
             gap: view.gap,
             late: view.late,
+            unreadable: view.unreadable,
             index: view.index,
         }
     }

@@ -18,6 +18,10 @@ impl Driver {
         if let Fact::Copies(seen) = fact {
             self.warn_of_copies(*seen);
         }
+        if let Fact::KeysUnanswered { changed, blocked } = fact {
+            self.keys = (*changed, *blocked);
+            self.report();
+        }
         match level(fact) {
             Level::Error => tracing::error!(?fact),
             Level::Warn => tracing::warn!(?fact),
@@ -96,17 +100,20 @@ impl Driver {
         let peers = self.ends.peers.borrow().clone();
         let storage = self.full || self.running.is_none();
         let ready = !storage && (!self.ends.listens || !self.addresses.is_empty());
+        let keys = key_warning(self.keys);
         self.ends.status.send_modify(|status| {
             status.ready = ready;
             status.peers = peers.iter().map(peer_status).collect();
             status.addresses.clone_from(&self.addresses);
             let degradation = if storage { NodeStatus::STORAGE } else { NodeStatus::WHOLE };
             degradation.clone_into(&mut status.degradation);
-            let ours = [WarningCode::DiskLow, WarningCode::PrekeysLow];
+            let ours =
+                [WarningCode::DiskLow, WarningCode::PrekeysLow, WarningCode::UnverifiedKeyChange];
             status.warnings.retain(|warning| !ours.contains(&warning.code));
             let exhausted = status.prekeys.is_exhausted() && self.running.is_some();
             status.warnings.extend(storage.then(disk_low));
             status.warnings.extend(exhausted.then(prekeys_low));
+            status.warnings.extend(keys);
         });
         let standing: Vec<_> = self.ends.status.borrow().warnings.iter().map(|w| w.code).collect();
         self.ends.metrics.warnings(standing);
@@ -183,6 +190,22 @@ fn prekeys_low() -> Warning {
     }
 }
 
+/// Names nobody: whoever reads the status need not see the contacts.
+fn key_warning((changed, blocked): (usize, usize)) -> Option<Warning> {
+    let contacts = if changed == 1 { "contact" } else { "contacts" };
+    let waiting =
+        if blocked > 0 { format!("; {blocked} blocked until then") } else { String::new() };
+    (changed > 0).then(|| Warning {
+        code: WarningCode::UnverifiedKeyChange,
+        message: format!(
+            "{changed} {contacts} with a new device that you have not trusted{waiting}"
+        ),
+        hint: "see `bitchat contact list`, ask the contact whether it is its own, then \
+            `bitchat contact trust NAME`"
+            .to_owned(),
+    })
+}
+
 enum Level {
     Error,
     Warn,
@@ -194,9 +217,10 @@ enum Level {
 const fn level(fact: &Fact) -> Level {
     match fact {
         Fact::Bug(_) => Level::Error,
-        Fact::BoundReached(_) => Level::Warn,
-        Fact::Refused(_)
-        | Fact::NewDevice
+        Fact::BoundReached(_) | Fact::KeyChanged { .. } => Level::Warn,
+        Fact::SessionHealed(_)
+        | Fact::Unreadable(_)
+        | Fact::Refused(_)
         | Fact::SealDropped
         | Fact::RateLimited(_)
         | Fact::SessionFounded { .. }
@@ -204,6 +228,7 @@ const fn level(fact: &Fact) -> Level {
         | Fact::KeysEvicted(_)
         | Fact::Gap => Level::Debug,
         Fact::Outbox { .. }
+        | Fact::KeysUnanswered { .. }
         | Fact::Queued
         | Fact::Copies(_)
         | Fact::Reached { .. }

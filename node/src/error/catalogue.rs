@@ -112,6 +112,9 @@ const fn command_code(error: &CommandError) -> &'static str {
         CommandError::LinkExpired => "link_expired",
         CommandError::OwnLink => "own_link",
         CommandError::KeyChanged => "key_changed",
+        CommandError::KeyUnproven => "key_unproven",
+        CommandError::BadCode(_) => "bad_code",
+        CommandError::SafetyMismatch => "safety_mismatch",
         CommandError::TextTooLong { .. } => "text_too_long",
         CommandError::TextEmpty => "text_empty",
         CommandError::UnknownMessage(_) => "unknown_message",
@@ -132,12 +135,14 @@ const fn command_category(error: &CommandError) -> Category {
         CommandError::NameTaken(_)
         | CommandError::BadName(_)
         | CommandError::BadLink(_)
+        | CommandError::BadCode(_)
         | CommandError::OwnLink
         | CommandError::LinkExpired
         | CommandError::TextTooLong { .. }
         | CommandError::TextEmpty
         | CommandError::OutOfRange(_) => Category::Usage,
-        CommandError::KeyChanged => Category::Untrusted,
+        CommandError::KeyChanged | CommandError::KeyUnproven => Category::Untrusted,
+        CommandError::SafetyMismatch => Category::Verification,
         CommandError::OutboxFull(_) => Category::RateLimited,
         CommandError::Store(_) => Category::Store,
         CommandError::Internal(_) => Category::Internal,
@@ -164,6 +169,9 @@ pub(super) fn command_message(error: &CommandError) -> String {
         | CommandError::LinkExpired
         | CommandError::OwnLink
         | CommandError::KeyChanged
+        | CommandError::KeyUnproven
+        | CommandError::BadCode(_)
+        | CommandError::SafetyMismatch
         | CommandError::TextTooLong { .. }
         | CommandError::TextEmpty
         | CommandError::UnknownMessage(_)

@@ -100,7 +100,15 @@ const fn command_hint(error: &CommandError) -> &'static str {
         CommandError::LinkExpired => "ask for a new one: `bitchat contact invite` makes it",
         CommandError::OwnLink => "give this link to somebody else",
         CommandError::KeyChanged => {
-            "compare safety numbers in person, then `bitchat contact remove NAME` and add it anew"
+            "ask the contact whether the device in `bitchat contact show NAME` is its own, then \
+             `bitchat contact trust NAME`"
+        }
+        CommandError::KeyUnproven => "ask for the long link that `bitchat contact invite` prints",
+        CommandError::BadCode(_) => {
+            "scan what `bitchat contact show YOU --qr` draws there, or compare the digits"
+        }
+        CommandError::SafetyMismatch => {
+            "do not trust this contact: compare the digits in person, and its account id"
         }
         CommandError::TextTooLong { .. } => "split the text",
         CommandError::TextEmpty => "give a text, or `--stdin`",

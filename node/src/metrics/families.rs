@@ -11,7 +11,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use super::label::{
-    Algorithm, Direction, Founding, Kind, Limit, Reason, Role, Route, Stage, Transport, WarningCode,
+    Algorithm, Direction, Founding, HealReason, KeyOutcome, Kind, Limit, Reason, Role, Route,
+    Stage, Transport, WarningCode,
 };
 
 /// From a loopback chat to a message that waits a day for a mailbox.
@@ -66,6 +67,16 @@ pub(super) struct ByAlgorithm {
     pub(super) algorithm: Algorithm,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ByHeal {
+    pub(super) reason: HealReason,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ByOutcome {
+    pub(super) outcome: KeyOutcome,
+}
+
 /// Bounds are named in the source, so their number is known when it compiles.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct ByBound {
@@ -113,6 +124,9 @@ pub(super) struct Families {
     pub(super) sessions_founded: Family<BySession, Counter>,
     pub(super) prekeys_remaining: Family<ByAlgorithm, Gauge>,
     pub(super) prekeys_exhausted: Counter,
+    pub(super) session_heals: Family<ByHeal, Counter>,
+    pub(super) unreadable: Counter,
+    pub(super) key_changes: Family<ByOutcome, Counter>,
     pub(super) keys_skipped: Counter,
     pub(super) keys_evicted: Counter,
     pub(super) retries: Counter,
@@ -137,6 +151,7 @@ impl Families {
         let families = Self::new();
         families.register_messaging(registry);
         families.register_sessions(registry);
+        families.register_prekeys(registry);
         families.register_node(registry);
         families.start_at_zero();
         families
@@ -157,6 +172,9 @@ impl Families {
             kem_exchanges: Counter::default(),
             prekeys_remaining: Family::default(),
             prekeys_exhausted: Counter::default(),
+            session_heals: Family::default(),
+            unreadable: Counter::default(),
+            key_changes: Family::default(),
             keys_skipped: Counter::default(),
             keys_evicted: Counter::default(),
             retries: Counter::default(),
@@ -205,6 +223,15 @@ impl Families {
             self.inbox_duplicates.clone(),
         );
         registry.register("refused", "Frames of peers that were refused", self.refused.clone());
+        registry.register("retries", "Frames that were sent again", self.retries.clone());
+        registry.register(
+            "gaps",
+            "Messages shown although others before them were missing",
+            self.gaps.clone(),
+        );
+    }
+
+    fn register_sessions(&self, registry: &mut Registry) {
         registry.register(
             "seals_dropped",
             "Sealed envelopes that did not open here and were dropped",
@@ -216,6 +243,21 @@ impl Families {
             self.kem_exchanges.clone(),
         );
         registry.register(
+            "session_heals",
+            "Sessions started anew because a contact's message did not open",
+            self.session_heals.clone(),
+        );
+        registry.register(
+            "unreadable",
+            "Messages that a contact could not open and that were sent again",
+            self.unreadable.clone(),
+        );
+        registry.register(
+            "key_changes",
+            "Contacts whose device or keys changed",
+            self.key_changes.clone(),
+        );
+        registry.register(
             "keys_skipped",
             "Message keys kept for messages that did not come yet",
             self.keys_skipped.clone(),
@@ -225,15 +267,9 @@ impl Families {
             "Skipped message keys thrown away because there were too many",
             self.keys_evicted.clone(),
         );
-        registry.register("retries", "Frames that were sent again", self.retries.clone());
-        registry.register(
-            "gaps",
-            "Messages shown although others before them were missing",
-            self.gaps.clone(),
-        );
     }
 
-    fn register_sessions(&self, registry: &mut Registry) {
+    fn register_prekeys(&self, registry: &mut Registry) {
         registry.register(
             "ratelimit_rejected",
             "Frames of peers that were refused because they came too often",
@@ -338,6 +374,12 @@ impl Families {
         }
         for &algorithm in Algorithm::ALL {
             drop(self.prekeys_remaining.get_or_create(&ByAlgorithm { algorithm }));
+        }
+        for &reason in HealReason::ALL {
+            drop(self.session_heals.get_or_create(&ByHeal { reason }));
+        }
+        for &outcome in KeyOutcome::ALL {
+            drop(self.key_changes.get_or_create(&ByOutcome { outcome }));
         }
         for &code in WarningCode::ALL {
             drop(self.warning.get_or_create(&ByWarning { code }));

@@ -148,6 +148,10 @@ label! {
         Spent => "spent",
         /// No contact, no invitation.
         Stranger => "stranger",
+        /// Opened, and of a kind that this version does not know.
+        Unsupported => "unsupported",
+        /// A new device of a contact, which the user has not trusted.
+        Untrusted => "untrusted",
         /// A bound was reached.
         Busy => "busy",
         /// Our disk.
@@ -174,6 +178,8 @@ label! {
         Stranger => "stranger",
         /// Handshakes of all strangers.
         Strangers => "strangers",
+        /// Handshakes of one contact.
+        Contact => "contact",
         /// One-time prekeys for one device.
         Prekeys => "prekeys",
         /// One-time prekeys for all contacts, or all strangers.
@@ -186,6 +192,7 @@ impl From<RateClass> for Limit {
         match class {
             RateClass::Stranger => Self::Stranger,
             RateClass::Strangers => Self::Strangers,
+            RateClass::Contact => Self::Contact,
             RateClass::Prekeys => Self::Prekeys,
             RateClass::AllPrekeys => Self::AllPrekeys,
         }
@@ -235,6 +242,40 @@ label! {
 }
 
 label! {
+    /// Why a session was started anew.
+    HealReason {
+        /// The other side uses a session that is not here.
+        UnknownSession => "unknown_session",
+        /// The keys of the session do not open it.
+        Decrypt => "decrypt",
+        /// Too many skipped keys at once.
+        CounterJump => "counter_jump",
+        /// An initial message that was used before, or for a key that is gone.
+        Spent => "spent",
+        /// A reason that this list does not know.
+        Other => "other",
+    }
+}
+
+impl HealReason {
+    /// From `Fact::SessionHealed`.
+    #[must_use]
+    pub fn from_label(label: &str) -> Self {
+        Self::ALL.iter().copied().find(|reason| reason.as_str() == label).unwrap_or(Self::Other)
+    }
+}
+
+label! {
+    /// What became of new keys of a contact.
+    KeyOutcome {
+        /// Used, and said so.
+        Accepted => "accepted",
+        /// They wait for the user.
+        Blocked => "blocked",
+    }
+}
+
+label! {
     /// An operation of the control API.
     Route {
         /// `GET /v1/identity`
@@ -251,6 +292,10 @@ label! {
         ContactChange => "contact_change",
         /// `DELETE /v1/contacts/{who}`
         ContactRemove => "contact_remove",
+        /// `POST /v1/contacts/{who}/session`
+        SessionReset => "session_reset",
+        /// `GET /v1/events`
+        Events => "events",
         /// `POST /v1/messages`
         Send => "send",
         /// `GET /v1/messages/{id}`

@@ -2,7 +2,7 @@
 
 use bitchat_proto::{rest, wire};
 use bitchat_protocol::backup::{Counts, Head, Item};
-use bitchat_protocol::contact::Contact;
+use bitchat_protocol::contact::{Contact, KeyPolicy};
 use bitchat_protocol::crypto::{AgeHeader, PAYLOAD_NONCE_BYTES, Secret};
 use bitchat_protocol::envelope::{Body, Content, Envelope, Frame, Introduction};
 use bitchat_protocol::id::{InvitationToken, MessageId, SessionId};
@@ -122,7 +122,7 @@ fn one_time_row() -> Vec<u8> {
     rest::OneTimePrekey { algorithm: 2, id: 7, secret: vec![9; 64], until_ms: 0 }.encode_to_vec()
 }
 
-fn contents(alice: &Device) -> [Seed; 4] {
+fn contents(alice: &Device) -> [Seed; 5] {
     let introduction = Introduction {
         token: Some(TOKEN),
         nickname: "alice".to_owned(),
@@ -133,6 +133,7 @@ fn contents(alice: &Device) -> [Seed; 4] {
         ("receipts", Body::Receipts(vec![MESSAGE; 3])),
         ("hello", Body::Hello),
         ("update", Body::Update),
+        ("unreadable", Body::Unreadable(vec![MESSAGE])),
     ];
     let content = |body| Content {
         lamport: 9,
@@ -205,6 +206,9 @@ fn contact(alice: &Device) -> Contact {
         verified: false,
         added: NOW,
         former: Vec::new(),
+        policy: KeyPolicy::Tofu,
+        changed: None,
+        pending: None,
     }
 }
 

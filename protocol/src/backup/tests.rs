@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::contact::KeyPolicy;
 use crate::id::{DeviceId, MessageId};
 use crate::outbox::DeliveryState;
 use crate::store::MemoryStore;
@@ -33,6 +34,9 @@ fn contact(verified: bool) -> Item {
         verified,
         added: UnixMillis(5),
         former: vec![DeviceId([4; 32])],
+        policy: KeyPolicy::Verified,
+        changed: Some(UnixMillis(6)),
+        pending: None,
     }))
 }
 
@@ -47,6 +51,7 @@ fn message() -> Item {
         gap: 0,
         late: false,
         cursor: 0,
+        unreadable: false,
     };
     let (state, at) = (DeliveryState::Delivered, UnixMillis(2));
     let delivery = Delivery { account: BOB, state, evidence: "receipt".to_owned(), at };
@@ -131,6 +136,7 @@ fn a_restored_row_is_what_the_profile_had() {
     let inbox = overlay.scan(Table::Inbox, &[], &[], 9).expect("reads");
 
     assert!(restored.verified && restored.name == "bob" && restored.former.len() == 1);
+    assert!(restored.policy == KeyPolicy::Verified && restored.changed == Some(UnixMillis(6)));
     assert_eq!(delivery.state, DeliveryState::Delivered);
     assert_eq!(history.first().and_then(crate::store::Row::number), Some(4));
     assert!(inbox.is_empty(), "nothing restored is news");

@@ -29,6 +29,8 @@ pub struct Book {
     contacts: BTreeMap<AccountId, Contact>,
     devices: BTreeMap<DeviceId, AccountId>,
     former: BTreeMap<DeviceId, AccountId>,
+    /// Devices that wait for the user.
+    waiting: BTreeMap<DeviceId, AccountId>,
 }
 
 impl Book {
@@ -37,6 +39,9 @@ impl Book {
         self.remove(&contact.account);
         self.devices.insert(contact.device, contact.account);
         self.former.extend(contact.former.iter().map(|device| (*device, contact.account)));
+        if let Some(newer) = &contact.pending {
+            self.waiting.insert(newer.device, contact.account);
+        }
         self.contacts.insert(contact.account, contact);
     }
 
@@ -46,6 +51,9 @@ impl Book {
         self.devices.remove(&contact.device);
         for device in &contact.former {
             self.former.remove(device);
+        }
+        if let Some(newer) = &contact.pending {
+            self.waiting.remove(&newer.device);
         }
         Some(contact)
     }
@@ -72,6 +80,12 @@ impl Book {
     pub fn after(&self, account: Option<AccountId>) -> impl Iterator<Item = &Contact> {
         let from = account.map_or(Bound::Unbounded, Bound::Excluded);
         self.contacts.range((from, Bound::Unbounded)).map(|(_, contact)| contact)
+    }
+
+    /// Whether this is a contact's newer device that waits for the user.
+    #[must_use]
+    pub fn is_waiting(&self, device: &DeviceId) -> bool {
+        self.waiting.contains_key(device)
     }
 
     /// Every contact, by account.
@@ -142,6 +156,7 @@ impl Book {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contact::KeyPolicy;
     use crate::time::UnixMillis;
 
     fn contact(byte: u8, name: &str) -> Contact {
@@ -157,6 +172,9 @@ mod tests {
             verified: false,
             added: UnixMillis(0),
             former: Vec::new(),
+            policy: KeyPolicy::Tofu,
+            changed: None,
+            pending: None,
         }
     }
 

@@ -3,7 +3,7 @@
 use bitchat_proto::prost::Message;
 use bitchat_proto::rest;
 
-use super::{Contact, FORMER_MAX};
+use super::{Contact, FORMER_MAX, KeyPolicy, Newer};
 use crate::error::Malformed;
 use crate::id::{AccountId, DeviceId, InvitationToken, exactly};
 use crate::time::UnixMillis;
@@ -28,6 +28,9 @@ impl Contact {
             added_ms: self.added.0,
             generation: self.generation,
             former: self.former.iter().map(|device| device.0.to_vec()).collect(),
+            strict: self.policy == KeyPolicy::Verified,
+            changed_ms: self.changed.map_or(0, |at| at.0),
+            pending: self.pending.as_ref().map(|newer| newer.record.clone()).unwrap_or_default(),
         }
     }
 
@@ -49,6 +52,10 @@ impl Contact {
         } else {
             Some(InvitationToken(exactly(&row.token, "contact row")?))
         };
+        let pending = match row.pending.as_slice() {
+            [] => None,
+            _ => Some(Newer::parse(row.pending).map_err(|_| Malformed("contact row"))?),
+        };
         Ok(Self {
             account: AccountId(exactly(&row.account, "contact row")?),
             name: row.name,
@@ -61,6 +68,9 @@ impl Contact {
             verified: row.verified,
             added: UnixMillis(row.added_ms),
             former: former?,
+            policy: if row.strict { KeyPolicy::Verified } else { KeyPolicy::Tofu },
+            changed: Some(UnixMillis(row.changed_ms)).filter(|at| at.0 > 0),
+            pending,
         })
     }
 }

@@ -7,8 +7,9 @@ use bitchat_proto::wire;
 use rand_core::CryptoRng;
 
 use super::frame::RETRY_AFTER;
+use super::keys::Keys;
 use super::{Engine, Event, Fact, Output};
-use crate::contact::{self, CONTACTS_MAX, Contact};
+use crate::contact::{self, CONTACTS_MAX, Contact, KeyPolicy};
 use crate::envelope::{Content, Envelope, Introduction};
 use crate::error::{Error, Malformed};
 use crate::handshake;
@@ -19,13 +20,16 @@ use crate::session::{Session, StoredKeys, unpad};
 use crate::store::{Key, Store, Table};
 
 impl<S: Store, R: CryptoRng> Engine<S, R> {
-    /// Founds a session from its first message; returns the sender and the plaintext.
+    /// Founds a session from its first message; returns the sender and the content.
     pub(super) fn admit(
         &mut self,
         peer: DeviceId,
         envelope: &Envelope,
         initial: &wire::Initial,
-    ) -> Result<(AccountId, Vec<u8>), Error> {
+    ) -> Result<(AccountId, Content), Error> {
+        if self.book.is_waiting(&peer) {
+            return Err(Error::Untrusted); // Cheap, however often it comes.
+        }
         self.admit_handshake(peer)?;
         let ids = (initial.one_time_prekey, initial.one_time_kem_prekey);
         let one_time = self.pool.secrets(&self.store, ids.0, ids.1)?;
@@ -46,10 +50,16 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             self.now.wall,
             &mut self.rng,
         )?;
-        let plaintext = unpad(opened.plaintext)?;
-        let introduction = Content::decode(&plaintext)?.introduction;
+        let content = Content::decode(&unpad(opened.plaintext)?)?;
+        let introduction = content.introduction.clone();
         let introduction = introduction.ok_or(Malformed("initial message without introduction"))?;
         let record = self.check_introduction(&certificate, &introduction)?;
+        if let Some(known) = self.book.get(&certificate.account())
+            && self.compare_keys(known, &certificate)? == Keys::Held
+        {
+            self.hold_keys(certificate.account(), introduction.record)?;
+            return Err(Error::Untrusted);
+        }
         self.conversations.load(certificate.account(), &self.store)?;
         self.sessions.preferred(peer, &self.store)?;
         self.introduce(&certificate, &introduction, &record)?;
@@ -62,7 +72,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         // Last: were the session not kept, its initial message could never found it again.
         handshake::remember_replay(&mut self.store, &replay, self.now.wall);
         self.fact(Fact::SessionFounded { initiator: false, prekeys });
-        Ok((account, plaintext))
+        Ok((account, content))
     }
 
     /// Checks that the sender is a contact or invited. Leaves no trace: anybody may ask.
@@ -106,9 +116,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         record: &ContactRecord,
     ) -> Result<(), Error> {
         let account = certificate.account();
-        if self.book.get(&account).is_some() {
-            self.change_device(account, certificate)?;
-        } else {
+        if self.book.get(&account).is_none() {
             if let Some(token) = introduction.token {
                 self.used_invitation(token);
             }
@@ -133,36 +141,18 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             verified: false,
             added: self.now.wall,
             former: Vec::new(),
+            policy: KeyPolicy::Tofu,
+            changed: None,
+            pending: None,
         }
     }
 
-    /// A known account speaks from the device that we know, or from a later one. Accounts are what
-    /// a person verifies, so the mark stays; sessions with the old device end.
-    fn change_device(
-        &mut self,
-        account: AccountId,
-        certificate: &Certificate,
-    ) -> Result<(), Error> {
-        let Some(known) = self.book.get(&account) else {
-            return Err(Error::Stranger);
-        };
-        if certificate.device() == known.device && certificate.generation() == known.generation {
-            return Ok(());
-        }
-        if certificate.generation() <= known.generation {
-            return Err(Error::Stale("certificate of an earlier device"));
-        }
-        let mut contact = known.clone();
-        let old = contact.device;
-        contact.move_to(certificate.device(), certificate.generation());
-        contact.record = None;
-        self.sessions.forget(old, &mut self.store)?;
-        self.fact(Fact::NewDevice);
-        self.save_contact(contact);
-        Ok(())
-    }
-
-    /// Keeps a verified record of a contact if it is newer than the one we have.
+    /// Keeps a verified record of a contact if it is newer than the one we have. Newer keys are taken
+    /// over as the contact's policy says; accounts are what a person verifies, so the mark stays.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Untrusted`] if newer keys wait for the user; they are kept until then.
     pub(super) fn learn_record(
         &mut self,
         account: AccountId,
@@ -172,30 +162,36 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         let Some(known) = self.book.get(&account) else {
             return Err(Error::Stranger);
         };
-        let device = record.certificate().device();
+        let certificate = record.certificate();
+        let device = certificate.device();
         self.check_device(account, device)?;
         let old = known.record.as_deref().map(ContactRecord::parse).transpose()?;
-        let newer = match &old {
-            Some(old) => record.supersedes(old),
-            None => device == known.device && record.certificate().generation() >= known.generation,
-        };
-        if !newer {
-            if old.is_some_and(|old| old.supersedes(record)) {
+        if let Some(old) = &old
+            && !record.supersedes(old)
+        {
+            if old.supersedes(record) {
                 self.show_newest(device); // It may not know: a copy of it is ahead.
             }
             return Ok(());
         }
+        let keys = self.compare_keys(known, certificate)?;
+        if keys == Keys::Held {
+            self.hold_keys(account, bytes)?;
+            return Err(Error::Untrusted);
+        }
         let mut contact = known.clone();
-        let gone = (contact.device != device).then_some(contact.device);
-        contact.move_to(device, record.certificate().generation());
+        if keys == Keys::Accepted {
+            self.sessions.forget(contact.device, &mut self.store)?;
+            contact.changed = Some(self.now.wall);
+        }
+        contact.move_to(device, certificate.generation());
         contact.addresses = record.addresses().to_vec();
         contact.record = Some(bytes);
-        if let Some(gone) = gone {
-            self.sessions.forget(gone, &mut self.store)?;
-            self.fact(Fact::NewDevice);
-        }
         self.save_contact(contact.clone());
         self.show_former(&contact);
+        if keys == Keys::Accepted {
+            self.say_keys_changed(account);
+        }
         Ok(())
     }
 

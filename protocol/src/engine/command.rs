@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::archive::{BackupCursor, BackupPage};
 use super::export::{Export, ExportView};
 use super::import::ImportView;
+use crate::contact::KeyPolicy;
 use crate::id::{AccountId, DeviceId, MessageId};
 use crate::outbox::DeliveryState;
 use crate::prekey::PrekeyUse;
@@ -52,6 +53,25 @@ pub enum Command {
         /// The mark.
         verified: bool,
     },
+    /// Say what happens when a contact's keys change. → [`Reply::Contact`]
+    SetPolicy {
+        /// Whom.
+        who: Who,
+        /// The policy.
+        policy: KeyPolicy,
+    },
+    /// Trust the keys that a contact has now, those that wait included. → [`Reply::Contact`]
+    Trust(Who),
+    /// Compare the safety code that the contact shows; mark as verified if it is right.
+    /// → [`Reply::Contact`]
+    VerifyScanned {
+        /// Whom.
+        who: Who,
+        /// `bitchat-safety:...`
+        code: String,
+    },
+    /// Start a new session; what is queued goes out on it. → [`Reply::Contact`]
+    ResetSession(Who),
     /// Forget a contact, its sessions and queue. → [`Reply::Done`]
     Remove {
         /// Whom; with [`Extent::History`] also the account id of somebody who was removed before.
@@ -131,7 +151,7 @@ pub enum Reply {
     Identity(IdentityView),
     /// To `Invite`.
     Invitation(InvitationView),
-    /// To `AddContact`, `Contact`, `Rename`, `Verify`.
+    /// To `AddContact`, `Contact` and whatever changes a contact.
     Contact(ContactView),
     /// To `Contacts`.
     Contacts(Vec<ContactView>),
@@ -188,6 +208,14 @@ pub struct ContactView {
     pub verified: bool,
     /// 60 digits.
     pub safety_number: String,
+    /// What the contact scans from our screen to compare.
+    pub safety_code: String,
+    /// What happens when its keys change.
+    pub policy: KeyPolicy,
+    /// When its keys changed last, until the user has answered.
+    pub changed: Option<UnixMillis>,
+    /// A new device that waits for the user: nothing is sent meanwhile.
+    pub waiting: Option<DeviceId>,
     /// Where it may be found.
     pub addresses: Vec<String>,
     /// Whether a link stands.
@@ -196,6 +224,21 @@ pub struct ContactView {
     pub prekeys: Option<PrekeyUse>,
     /// Whether the contact was known before (`AddContact` only).
     pub known: bool,
+}
+
+/// The keys of a contact changed.
+#[derive(Clone, Debug)]
+pub struct KeyChangeView {
+    /// Account.
+    pub account: AccountId,
+    /// Petname.
+    pub name: String,
+    /// The device that came.
+    pub device: DeviceId,
+    /// Whether it waits for the user.
+    pub blocked: bool,
+    /// When.
+    pub at: UnixMillis,
 }
 
 /// Where a message is.
@@ -242,6 +285,8 @@ pub struct MessageView {
     pub gap: u64,
     /// Came after messages that follow it.
     pub late: bool,
+    /// Of a kind that this version cannot show: there is no text.
+    pub unreadable: bool,
     /// Where it is, for outgoing ones.
     pub state: Option<DeliveryState>,
 }
@@ -294,9 +339,18 @@ pub enum CommandError {
     /// The invitation is our own.
     #[error("this invitation is your own")]
     OwnLink,
-    /// The contact is known with other keys or newer ones.
+    /// The contact has a newer device that the user has not trusted.
     #[error("the contact's key changed")]
     KeyChanged,
+    /// The link names another device than the one we know, and proves nothing about it.
+    #[error("the link names another device of this contact without proof")]
+    KeyUnproven,
+    /// The code is none, or is not for comparing.
+    #[error("not a safety code: {0}")]
+    BadCode(&'static str),
+    /// The code is not that of this contact and us.
+    #[error("the safety code does not match")]
+    SafetyMismatch,
     /// Text too long.
     #[error("the message has {bytes} bytes, the limit is {limit}")]
     TextTooLong {

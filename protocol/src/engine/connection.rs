@@ -33,6 +33,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         if let Some(queue) = self.outbox.queue_mut(&account) {
             queue.failures = 0;
             queue.paused_until = None;
+            (queue.asked, queue.ask_again) = (0, None);
             queue.restart();
         }
         let drained = self.drain(account);
@@ -141,6 +142,11 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                     DeliveryState::Rejected,
                     "the recipient does not know this account",
                 )?;
+            }
+            Code::Unsupported => {
+                let message = queue.message(sequence).ok_or(Error::Bug("outbox index"))?;
+                let evidence = "the recipient's program cannot read this kind of message";
+                self.finish(message, DeliveryState::Rejected, evidence)?;
             }
             Code::Busy | Code::Internal => {
                 let pause = match retry_after {

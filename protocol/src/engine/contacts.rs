@@ -4,9 +4,10 @@ use rand_core::CryptoRng;
 
 use super::Engine;
 use super::command::{CommandError, ContactView, Who};
-use crate::contact::{self, CONTACTS_MAX, Contact};
+use crate::contact::{self, CONTACTS_MAX, Contact, KeyPolicy};
 use crate::envelope::{Body, Content};
-use crate::id::MessageId;
+use crate::id::{AccountId, MessageId};
+use crate::identity::{CodeError, check_safety_code};
 use crate::invitation::{ContactRecord, Invitation, Target};
 use crate::outbox::EXPIRES_AFTER;
 use crate::store::Store;
@@ -27,6 +28,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             return Err(CommandError::OwnLink);
         }
         self.check_device(contact.account, contact.device)?;
+        // Its greeting needs a row: nothing is added that could not be told.
+        self.check_outbox()?;
         if let Some(known) = self.book.get(&contact.account).cloned() {
             return self.invited_again(known, contact);
         }
@@ -73,6 +76,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             verified: false,
             added: self.now.wall,
             former: Vec::new(),
+            policy: KeyPolicy::Tofu,
+            changed: None,
+            pending: None,
         })
     }
 
@@ -88,7 +94,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             let record = ContactRecord::verify(&bytes, self.now.wall)?;
             self.learn_record(account, &record, bytes)?;
         } else if invited.device != known.device {
-            return Err(CommandError::KeyChanged);
+            return Err(CommandError::KeyUnproven);
         }
         let mut contact = self.book.get(&account).cloned().unwrap_or(known);
         contact.token = invited.token;
@@ -103,8 +109,14 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         Ok(view)
     }
 
+    /// A greeting on a new session, so that the contact learns of that. It fails only if the outbox is
+    /// full; then something else may be on its way to the contact, and nothing is lost without.
+    pub(super) fn greet_anew(&mut self, account: AccountId) {
+        drop(self.hello(account));
+    }
+
     /// Lets the inviter know that we are there, without a word to show.
-    pub(super) fn hello(&mut self, account: crate::id::AccountId) -> Result<(), CommandError> {
+    pub(super) fn hello(&mut self, account: AccountId) -> Result<(), CommandError> {
         let id = MessageId::random(&mut self.rng);
         let (lamport, sequence, sent, introduction) = (0, 0, self.now.wall, None);
         let content = Content {
@@ -135,8 +147,33 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     ) -> Result<ContactView, CommandError> {
         let mut contact = self.find(who)?.clone();
         contact.verified = verified;
+        if verified && !contact.is_blocked() {
+            // The account is the right one, and it certified the device.
+            contact.changed = None;
+        }
         let view = self.contact_view(&contact, true);
         self.save_contact(contact);
+        self.report_keys();
         Ok(view)
+    }
+
+    /// Marks a contact as verified if this is the code that it shows for us.
+    pub(super) fn verify_scanned(
+        &mut self,
+        who: &Who,
+        code: &str,
+    ) -> Result<ContactView, CommandError> {
+        let theirs = self.find(who)?.account;
+        check_safety_code(&self.identity.account(), &theirs, code).map_err(
+            |error| match error {
+                CodeError::Mismatch => CommandError::SafetyMismatch,
+                CodeError::Malformed => {
+                    CommandError::BadCode("it is cut short or was read wrongly")
+                }
+                CodeError::Version => CommandError::BadCode("another version made it"),
+                CodeError::Own => CommandError::BadCode("it is your own, not the contact's"),
+            },
+        )?;
+        self.verify(who, true)
     }
 }

@@ -24,15 +24,28 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         id: MessageId,
         content: Content,
     ) -> Result<(), Error> {
+        let message = Incoming {
+            id,
+            account,
+            device,
+            sequence: content.sequence,
+            lamport: content.lamport,
+            sent: content.sent,
+            received: self.now.wall,
+            text: String::new(),
+            unreadable: false,
+        };
         match content.body {
             Body::Text(text) => {
-                let (sequence, lamport, sent) = (content.sequence, content.lamport, content.sent);
-                let received = self.now.wall;
-                let message =
-                    Incoming { id, account, device, sequence, lamport, sent, received, text };
-                self.admit_text(message)?;
+                self.admit_text(Incoming { text, ..message })?;
                 self.owe_receipt(account, id);
             }
+            // Something for a person, in its place: that it came is all that can be said.
+            Body::Unknown if content.sequence > 0 => {
+                self.admit_text(Incoming { unreadable: true, ..message })?;
+            }
+            Body::Unknown => {}
+            Body::Unreadable(ids) => self.named_unreadable(account, &ids),
             Body::Hello => self.owe_receipt(account, id),
             Body::Update => {}
             Body::Receipts(ids) => {
@@ -102,6 +115,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 gap: release.gap,
                 late: release.late,
                 cursor,
+                unreadable: release.message.unreadable,
             };
             stored.write(&mut self.store, account, index);
             self.fact(Fact::Received);

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use rand_core::CryptoRng;
 
+use super::command::{CommandError, ContactView, Who};
 use super::timeout::FAILED_PAUSE;
 use super::timer::Reason;
 use super::{Engine, Fact, Output};
+use crate::contact::Contact;
 use crate::envelope::{Content, Envelope, Frame, Introduction};
 use crate::error::Error;
 use crate::handshake;
-use crate::id::{AccountId, DeviceId, MessageId, SessionId};
+use crate::id::{AccountId, DeviceId, InvitationToken, MessageId, SessionId};
 use crate::invitation::ContactRecord;
 use crate::outbox::{self, OutboxRow, Place};
 use crate::prekey::OneTimeKeys;
@@ -30,7 +32,7 @@ const DIAL_MAX: Duration = Duration::from_secs(60);
 /// How long a receipt may take on a standing link before the frame is sent again; doubles.
 const RECEIPT_WAIT: Duration = Duration::from_secs(10);
 
-/// How long a record that we asked for may take before we ask again.
+/// How long a record that we asked for may take before we ask again; doubles, six times.
 const RECORD_WAIT: Duration = Duration::from_secs(10);
 
 /// Rows that are sent again when receipts are overdue: enough to find out, too few to flood.
@@ -51,6 +53,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         let Some(contact) = self.book.get(&account) else {
             return Ok(());
         };
+        if contact.is_blocked() {
+            return Ok(()); // Everything waits for the user.
+        }
         let device = contact.device;
         if !self.links.contains(&device) {
             self.want_link(account);
@@ -85,12 +90,29 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         Ok(record.is_some_and(|bytes| ContactRecord::verify(bytes, self.now.wall).is_ok()))
     }
 
-    fn ask_for_record(&mut self, account: AccountId, peer: DeviceId) -> Result<(), Error> {
-        let token = self.book.get(&account).and_then(|contact| contact.token);
-        let invitation = token.ok_or(Error::Stale("contact record"))?;
+    /// Asks a contact's device for a record to start a session with; with the invitation that we hold,
+    /// if it may not know us. Not sooner than the last question may have been answered.
+    pub(super) fn ask_for_record(
+        &mut self,
+        account: AccountId,
+        peer: DeviceId,
+    ) -> Result<(), Error> {
+        if let Some(queue) = self.outbox.queue_mut(&account) {
+            let again = queue.ask_again.filter(|again| self.now.mono < *again);
+            let next = again.unwrap_or_else(|| {
+                let wait = RECORD_WAIT.saturating_mul(1 << queue.asked.min(6));
+                queue.asked = queue.asked.saturating_add(1);
+                self.now.mono + wait
+            });
+            queue.ask_again = Some(next);
+            self.timers.set_if_none(Reason::Retry(account), next);
+            if again.is_some() {
+                return Ok(());
+            }
+        }
+        let invitation = self.book.get(&account).and_then(|contact| contact.token);
         let token = self.take_token();
-        self.timers.set_if_none(Reason::Retry(account), self.now.mono + RECORD_WAIT);
-        let frame = Frame::RecordRequest(invitation).encode();
+        let frame = Frame::RecordRequest(invitation.unwrap_or(InvitationToken([0; 16]))).encode();
         self.after_writes(Output::Send { peer, token, frame });
         Ok(())
     }
@@ -149,6 +171,18 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         self.start_session(account, device)
     }
 
+    /// The user wants a new session: whatever is queued goes out on it. What the contact has under way
+    /// on the old ones can still be read.
+    pub(super) fn reset_session(&mut self, who: &Who) -> Result<ContactView, CommandError> {
+        let contact = self.find(who)?.clone();
+        if contact.is_blocked() {
+            return Err(CommandError::KeyChanged);
+        }
+        self.renew_session(contact.account, contact.device)?;
+        self.greet_anew(contact.account);
+        Ok(self.contact_view(&contact, true))
+    }
+
     /// Starts a session with a contact that may have forgotten us: only a new one shows it our token.
     /// The old ones stay for what it has under way on them, unless nothing new can be started yet.
     pub(super) fn renew_now(&mut self, account: AccountId, device: DeviceId) -> Result<(), Error> {
@@ -160,7 +194,11 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         Ok(())
     }
 
-    fn start_session(&mut self, account: AccountId, device: DeviceId) -> Result<SessionId, Error> {
+    pub(super) fn start_session(
+        &mut self,
+        account: AccountId,
+        device: DeviceId,
+    ) -> Result<SessionId, Error> {
         let contact = self.book.get(&account).ok_or(Error::Stranger)?;
         let record = contact.record.as_deref().ok_or(Error::Stale("contact record"))?;
         let record = ContactRecord::verify(record, self.now.wall)?;
@@ -224,7 +262,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
 
     /// Sees to it that somebody dials the contact, now or when its back-off ends.
     pub(super) fn want_link(&mut self, account: AccountId) {
-        let Some(queue) = self.outbox.queue(&account) else {
+        let blocked = self.book.get(&account).is_some_and(Contact::is_blocked);
+        let Some(queue) = self.outbox.queue(&account).filter(|_| !blocked) else {
             return;
         };
         let failures = queue.failures;
@@ -240,6 +279,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         let Some(contact) = self.book.get(&account) else {
             return Ok(());
         };
+        if contact.is_blocked() {
+            return Ok(());
+        }
         let (peer, addresses) = (contact.device, contact.addresses.clone());
         if self.outbox.queue(&account).is_none() {
             return Ok(());
@@ -298,6 +340,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     pub(super) fn encrypt_again(&mut self, account: AccountId, session: SessionId) {
         if let Some(queue) = self.outbox.queue_mut(&account) {
             queue.forget_other_sessions(session);
+            // Whoever starts a session takes messages, whatever it said before.
+            queue.paused_until = None;
             self.timers.set(Reason::Retry(account), self.now.mono);
         }
     }

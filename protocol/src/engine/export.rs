@@ -159,6 +159,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     fn recipient(&mut self, account: AccountId) -> Result<Option<Recipient>, Error> {
         let Some(contact) = self.book.get(&account) else { return Ok(None) };
         let device = contact.device;
+        if contact.is_blocked() {
+            return Ok(None); // By no way before the user trusts the new device.
+        }
         let Some(record) = contact.record.as_deref() else { return Ok(None) };
         let Ok(record) = ContactRecord::parse(record) else { return Ok(None) };
         let certificate = record.certificate().clone();

@@ -4,15 +4,20 @@ use rand_core::CryptoRng;
 
 use super::{Engine, Fact, Output};
 use crate::envelope::{Body, Content, Envelope, Frame};
-use crate::error::{Code, Error};
-use crate::id::{AccountId, DeviceId};
-use crate::inbox;
+use crate::error::{Code, Error, Malformed};
+use crate::id::{AccountId, DeviceId, MessageId};
+use crate::inbox::{self, Seen};
+use crate::session::unpad;
 use crate::store::Store;
 
 use std::time::Duration;
 
 /// When a refused sender may try again, if time helps and nobody knows how much.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// When a device may try again that waits for our user. Trust starts a session with it, and that ends
+/// its pause.
+const UNTRUSTED_RETRY_AFTER: Duration = Duration::from_secs(300);
 
 /// What became of an envelope that was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,12 +28,14 @@ pub(super) enum Taken {
     Notice,
     /// Known, and dropped.
     Duplicate,
+    /// Opened, and of no use: this version cannot read it.
+    Unreadable,
 }
 
 impl<S: Store, R: CryptoRng> Engine<S, R> {
     pub(super) fn frame(&mut self, peer: DeviceId, number: u64, bytes: &[u8]) {
         let done = Frame::decode(bytes).map_err(Error::from).and_then(|frame| match frame {
-            Frame::Envelope(envelope) => self.envelope(peer, &envelope).map(drop),
+            Frame::Envelope(envelope) => self.direct(peer, number, &envelope),
             Frame::RecordRequest(token) => self.record_requested(peer, token),
             Frame::RecordResponse(record) => self.record_received(peer, record),
             Frame::PrekeyRequest(token) => self.prekeys_requested(peer, token),
@@ -42,51 +49,99 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             let code = error.code();
             let retry_after = match (&error, code) {
                 (Error::Busy { retry_after, .. }, _) => *retry_after,
+                (Error::Untrusted, _) => UNTRUSTED_RETRY_AFTER,
                 (_, Code::Busy | Code::Internal) => RETRY_AFTER,
-                (_, Code::Rejected | Code::Stranger) => Duration::ZERO,
+                (_, Code::Rejected | Code::Stranger | Code::Unsupported) => Duration::ZERO,
             };
             self.at_once(Output::Refuse { peer, number, code, retry_after });
         }
     }
 
+    /// An envelope over the link of its sender.
+    fn direct(&mut self, peer: DeviceId, number: u64, envelope: &Envelope) -> Result<(), Error> {
+        if self.envelope(peer, envelope)? == Taken::Unreadable {
+            self.refuse_for_good(peer, number);
+        }
+        Ok(())
+    }
+
     /// Takes an envelope of a device that its link or its seal has proven.
     pub(super) fn envelope(&mut self, peer: DeviceId, envelope: &Envelope) -> Result<Taken, Error> {
-        let digest = envelope.digest();
-        let known = inbox::seen(&self.store, peer, envelope.message)?;
-        if known.as_deref() == Some(digest.as_slice()) {
-            // The very bytes that we took before: their key is used up, the receipt was lost.
-            self.fact(Fact::Duplicate);
+        let (message, digest) = (envelope.message, envelope.digest().to_vec());
+        let known = inbox::seen(&self.store, peer, message)?;
+        if let Some(known) = known.as_ref().filter(|known| known.digest == digest) {
+            // The very bytes that we took before: their key is used up, the answer was lost.
             let account = self.book.of_device(&peer).ok_or(Error::Stranger)?.account;
-            self.owe_receipt(account, envelope.message);
-            return Ok(Taken::Duplicate);
+            return Ok(self.duplicate(account, message, known.unreadable));
         }
-        let (account, plaintext) = self.open(peer, envelope)?;
-        if known.is_some() {
-            // Encrypted again for a new session: the ratchet step counts, the content is known. From
-            // now on these are the bytes that a retry repeats.
-            self.fact(Fact::Duplicate);
-            inbox::mark_seen(&mut self.store, peer, envelope.message, digest, self.now.wall);
-            self.owe_receipt(account, envelope.message);
-            return Ok(Taken::Duplicate);
+        let opened = self.open(peer, envelope);
+        if let Err(error) = &opened {
+            self.heal(peer, envelope, error);
         }
-        let content = Content::decode(&plaintext)?;
-        let mut taken = Taken::Notice;
-        if matches!(content.body, Body::Text(_) | Body::Hello) {
-            inbox::mark_seen(&mut self.store, peer, envelope.message, digest, self.now.wall);
-            taken = Taken::Message;
+        let (account, content) = opened?;
+        // From now on these are the bytes that a retry repeats.
+        let take = |unreadable| Seen { digest, unreadable };
+        if let Some(known) = known {
+            // Encrypted again for a new session: the ratchet step counts, the content is known.
+            let seen = take(known.unreadable);
+            inbox::mark_seen(&mut self.store, peer, message, seen, self.now.wall);
+            return Ok(self.duplicate(account, message, known.unreadable));
         }
-        self.deliver(account, peer, envelope.message, content)?;
+        let Ok(content) = content else {
+            inbox::mark_seen(&mut self.store, peer, message, take(true), self.now.wall);
+            return Ok(Taken::Unreadable);
+        };
+        let taken = match content.body {
+            Body::Text(_) | Body::Hello => {
+                inbox::mark_seen(&mut self.store, peer, message, take(false), self.now.wall);
+                Taken::Message
+            }
+            Body::Unknown => {
+                inbox::mark_seen(&mut self.store, peer, message, take(true), self.now.wall);
+                Taken::Unreadable
+            }
+            Body::Unreadable(_) if envelope.initial.is_none() => {
+                return Err(Error::NotAuthentic("unreadable messages named in an old session"));
+            }
+            Body::Receipts(_) | Body::Update | Body::Unreadable(_) => Taken::Notice,
+        };
+        self.deliver(account, peer, message, content)?;
         Ok(taken)
     }
 
+    /// A message that was taken before is answered as it was then.
+    fn duplicate(&mut self, account: AccountId, message: MessageId, unreadable: bool) -> Taken {
+        self.fact(Fact::Duplicate);
+        if unreadable {
+            return Taken::Unreadable;
+        }
+        self.owe_receipt(account, message);
+        Taken::Duplicate
+    }
+
+    /// What was opened and cannot be read ends at its sender, visibly. Only after it is written here,
+    /// for it will not come again.
+    fn refuse_for_good(&mut self, peer: DeviceId, number: u64) {
+        self.fact(Fact::Refused("unsupported"));
+        let (code, retry_after) = (Code::Unsupported, Duration::ZERO);
+        self.after_writes(Output::Refuse { peer, number, code, retry_after });
+    }
+
     /// Opens an envelope on its session, or on the new session that it founds. On an error nothing
-    /// has changed, so that the same frame can be taken later.
-    fn open(&mut self, peer: DeviceId, envelope: &Envelope) -> Result<(AccountId, Vec<u8>), Error> {
+    /// has changed, so that the same frame can be taken later. Content that cannot be read costs its
+    /// ratchet step.
+    fn open(
+        &mut self,
+        peer: DeviceId,
+        envelope: &Envelope,
+    ) -> Result<(AccountId, Result<Content, Malformed>), Error> {
         if !self.sessions.has(peer, envelope.session, &self.store)? {
             let known = self.book.of_device(&peer).is_some();
             let initial = envelope.initial.as_ref();
             let initial = initial.ok_or(if known { Error::Decrypt } else { Error::Stranger })?;
-            return self.admit(peer, envelope, initial);
+            return self
+                .admit(peer, envelope, initial)
+                .map(|(account, content)| (account, Ok(content)));
         }
         let account = self.sessions.account(peer, envelope.session, &self.store)?;
         let is_known = self.book.get(&account).is_some_and(|contact| contact.device == peer);
@@ -110,6 +165,6 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         if opened.evicted > 0 {
             self.fact(Fact::KeysEvicted(opened.evicted));
         }
-        Ok((account, opened.plaintext))
+        Ok((account, unpad(opened.plaintext).and_then(|plaintext| Content::decode(&plaintext))))
     }
 }

@@ -51,6 +51,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 Ok(Fate::Taken(Taken::Message)) => add(&mut view.delivered, 1),
                 Ok(Fate::Taken(Taken::Notice)) => {}
                 Ok(Fate::Taken(Taken::Duplicate)) => add(&mut view.duplicates, 1),
+                Ok(Fate::Taken(Taken::Unreadable)) => add(&mut view.refused, 1),
                 Ok(Fate::NotForUs) => add(&mut view.not_for_us, 1),
                 Err(Error::Busy { .. }) => view.busy.push(place),
                 Err(Error::Store(error)) => return Err(error.into()),

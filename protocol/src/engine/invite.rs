@@ -3,10 +3,10 @@
 use rand_core::CryptoRng;
 
 use super::command::{CommandError, InvitationView};
-use super::{Engine, Output};
+use super::{DeliveryState, Engine, Output};
 use crate::envelope::Frame;
 use crate::error::Error;
-use crate::id::{DeviceId, InvitationToken};
+use crate::id::{AccountId, DeviceId, InvitationToken};
 use crate::invitation::{ContactRecord, Invitation, Issued, Target};
 use crate::store::Store;
 
@@ -61,8 +61,10 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         peer: DeviceId,
         token: InvitationToken,
     ) -> Result<(), Error> {
+        // A contact may ask for a newer one whenever its own is too old to start a session with.
+        let is_known = self.book.of_device(&peer).is_some();
         self.admit_handshake(peer)?;
-        let record = self.is_invited(token).then(|| self.record.clone());
+        let record = (is_known || self.is_invited(token)).then(|| self.record.clone());
         let frame = Frame::RecordResponse(record).encode();
         let token = self.take_token();
         self.after_writes(Output::Send { peer, token, frame });
@@ -79,7 +81,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             return Err(Error::Stranger);
         };
         let account = contact.account;
-        let bytes = bytes.ok_or(Error::Stranger)?;
+        let Some(bytes) = bytes else {
+            return self.no_record(account, peer);
+        };
         let record = ContactRecord::parse(&bytes)?;
         if record.certificate().account() == self.identity.account() {
             self.own_record(&record);
@@ -90,6 +94,25 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             return Err(Error::NotAuthentic("record of somebody else"));
         }
         self.learn_record(account, &record, bytes)?;
+        self.heal_with_record(account, peer)?;
         self.drain(account)
+    }
+
+    /// The invitation that we hold does not stand any more: what waits for the inviter can never be
+    /// encrypted, and its sender should know.
+    fn no_record(&mut self, account: AccountId, peer: DeviceId) -> Result<(), Error> {
+        if self.has_way(account, peer)? {
+            return Ok(());
+        }
+        let waiting: Vec<_> = self
+            .outbox
+            .queue(&account)
+            .map(|queue| queue.entries().map(|(_, entry)| entry.message).collect())
+            .unwrap_or_default();
+        for message in waiting {
+            let evidence = "the recipient knows neither this account nor the invitation";
+            self.finish(message, DeliveryState::Undeliverable, evidence)?;
+        }
+        Ok(())
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   handshakes of strangers          for each device, and all together
+//!   handshakes of contacts           for each device
 //!   one-time keys for strangers      for each device, and all together
 //!   one-time keys for contacts       for each device, and all together
 //! ```
@@ -33,6 +34,10 @@ const STRANGER: Quota = quota(5, Duration::from_secs(2));
 /// Strangers told apart, about 200 bytes each. Devices cost nothing, so a flood fills any number; the
 /// limit on all of them is what holds then.
 const STRANGERS_MAX: usize = 1_024;
+
+/// One contact: each session costs a handshake and the encryption of what waits; an honest contact
+/// needs one after a loss.
+const CONTACT: Quota = quota(16, Duration::from_secs(10));
 
 /// One-time keys of one contact: some sessions at once after both lost theirs, then two a day. Each holds
 /// 78 at most before the first of them expires, so it takes 128 contacts to use up what can be out.
@@ -66,6 +71,8 @@ pub enum RateClass {
     Stranger,
     /// Handshakes of all strangers.
     Strangers,
+    /// Handshakes of one contact.
+    Contact,
     /// One-time keys for one device.
     Prekeys,
     /// One-time keys for all contacts, or all strangers.
@@ -79,6 +86,7 @@ impl RateClass {
         match self {
             Self::Stranger => "stranger",
             Self::Strangers => "strangers",
+            Self::Contact => "contact",
             Self::Prekeys => "prekeys",
             Self::AllPrekeys => "all_prekeys",
         }
@@ -116,6 +124,7 @@ impl Pair {
 #[derive(Debug)]
 pub(super) struct Limits {
     handshakes: Pair,
+    contacts: Keyed<DeviceId>,
     contact_keys: Pair,
     stranger_keys: Pair,
     /// Of [`Keyed::times_full`], what was told.
@@ -129,6 +138,7 @@ impl Limits {
                 one: (RateClass::Stranger, Keyed::new(STRANGER, STRANGERS_MAX)),
                 all: (RateClass::Strangers, STRANGERS, Gcra::new()),
             },
+            contacts: Keyed::new(CONTACT, CONTACTS_MAX),
             contact_keys: Pair {
                 one: (RateClass::Prekeys, Keyed::new(CONTACT_KEYS, CONTACTS_MAX)),
                 all: (RateClass::AllPrekeys, CONTACTS_KEYS, Gcra::new()),
@@ -144,18 +154,21 @@ impl Limits {
     /// Whether a bound on the keys was reached since this was asked last.
     fn take_full(&mut self) -> bool {
         let pairs = [&self.handshakes, &self.contact_keys, &self.stranger_keys];
-        let times = pairs.iter().map(|pair| pair.one.1.times_full()).sum();
+        let times: u64 = pairs.iter().map(|pair| pair.one.1.times_full()).sum();
+        let times = times.saturating_add(self.contacts.times_full());
         std::mem::replace(&mut self.told_full, times) != times
     }
 }
 
 impl<S: Store, R: CryptoRng> Engine<S, R> {
-    /// Asks leave for a handshake; contacts have it.
+    /// Asks leave for a handshake.
     pub(super) fn admit_handshake(&mut self, peer: DeviceId) -> Result<(), Error> {
-        if self.book.of_device(&peer).is_some() {
-            return Ok(());
-        }
-        let decided = self.limits.handshakes.admit(peer, self.now.mono);
+        let decided = if self.book.of_device(&peer).is_some() {
+            let decided = self.limits.contacts.admit(peer, self.now.mono, 1);
+            decided.map_err(|refused| (RateClass::Contact, refused))
+        } else {
+            self.limits.handshakes.admit(peer, self.now.mono)
+        };
         self.limited(decided)
     }
 
@@ -204,6 +217,15 @@ mod tests {
             .filter(|milli| limits.handshakes.admit(device(*milli), at(u64::from(*milli))).is_ok());
 
         assert_eq!(passed.count(), 20 + 99);
+    }
+
+    #[test]
+    fn a_contact_founds_a_burst_of_sessions_and_then_one_in_ten_seconds() {
+        let mut limits = Limits::new();
+        let passed = (0..1_000u64)
+            .filter(|second| limits.contacts.admit(device(0), at(second * 1_000), 1).is_ok());
+
+        assert_eq!(passed.count(), 16 + 99);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::command::{CommandError, DeliveryView, MessageView, Reply};
+use super::command::{CommandError, DeliveryView, KeyChangeView, MessageView, Reply};
 use super::input::CommandId;
 use super::limits::RateClass;
 use crate::copies::CopiesSeen;
@@ -66,6 +66,8 @@ pub enum Event {
     Delivery(DeliveryView),
     /// A contact was added, changed or removed.
     Contact(AccountId),
+    /// A contact's keys changed.
+    KeyChange(KeyChangeView),
 }
 
 /// Something that an operator may count. Names nobody.
@@ -101,6 +103,22 @@ pub enum Fact {
     Prekeys(Remaining),
     /// Somebody asked for one-time prekeys and did not get one of each kind.
     PrekeysExhausted,
+    /// A fresh session was started because something did not open; says why.
+    SessionHealed(&'static str),
+    /// Messages of ours that a contact could not open and that go out again.
+    Unreadable(u32),
+    /// The keys of a contact changed.
+    KeyChanged {
+        /// Whether they wait for the user.
+        blocked: bool,
+    },
+    /// Contacts whose user has not answered a change of their keys.
+    KeysUnanswered {
+        /// All of them.
+        changed: usize,
+        /// Those that nothing is sent to meanwhile.
+        blocked: usize,
+    },
     /// Message keys were kept for messages that did not come yet.
     KeysSkipped(u32),
     /// A post-quantum exchange was mixed into a session.
@@ -120,8 +138,6 @@ pub enum Fact {
     },
     /// What is known about other copies of this device; comes at the start and when it changes.
     Copies(CopiesSeen),
-    /// A contact speaks from a new device.
-    NewDevice,
     /// A bound was reached; names the bound.
     BoundReached(&'static str),
     /// An impossible case happened; names it.

@@ -27,6 +27,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         peer: DeviceId,
         token: Option<InvitationToken>,
     ) -> Result<(), Error> {
+        if self.book.is_waiting(&peer) {
+            return Err(Error::Untrusted);
+        }
         let to = if self.book.of_device(&peer).is_some() {
             HandTo::Contact
         } else {

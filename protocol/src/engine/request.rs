@@ -34,6 +34,12 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             Command::Contact(who) => Ok(Reply::Contact(self.contact_view(self.find(&who)?, true))),
             Command::Rename { who, name } => self.rename(&who, name).map(Reply::Contact),
             Command::Verify { who, verified } => self.verify(&who, verified).map(Reply::Contact),
+            Command::VerifyScanned { who, code } => {
+                self.verify_scanned(&who, &code).map(Reply::Contact)
+            }
+            Command::SetPolicy { who, policy } => self.set_policy(&who, policy).map(Reply::Contact),
+            Command::Trust(who) => self.trust(&who).map(Reply::Contact),
+            Command::ResetSession(who) => self.reset_session(&who).map(Reply::Contact),
             Command::Remove { who, extent } => {
                 self.remove_contact(&who, extent).map(|()| Reply::Done)
             }
@@ -68,7 +74,11 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         text: String,
         expires: Option<Duration>,
     ) -> Result<DeliveryView, CommandError> {
-        let account = self.find(to)?.account;
+        let contact = self.find(to)?;
+        let account = contact.account;
+        if contact.is_blocked() {
+            return Err(CommandError::KeyChanged);
+        }
         if text.is_empty() {
             return Err(CommandError::TextEmpty);
         }
@@ -93,9 +103,18 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         conversation.sent = sequence;
         conversation.advance(lamport, id);
         let index = conversation.take_index();
-        let (received, gap, late, cursor) = (None, 0, false, 0);
-        let stored =
-            Stored { id, outgoing: true, text, lamport, sent, received, gap, late, cursor };
+        let stored = Stored {
+            id,
+            outgoing: true,
+            text,
+            lamport,
+            sent,
+            received: None,
+            gap: 0,
+            late: false,
+            cursor: 0,
+            unreadable: false,
+        };
         stored.write(&mut self.store, account, index);
         let view = self.begin_delivery(id, account);
         self.fact(Fact::Queued);
@@ -103,7 +122,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         Ok(view)
     }
 
-    fn check_outbox(&self) -> Result<(), CommandError> {
+    pub(super) fn check_outbox(&self) -> Result<(), CommandError> {
         if self.outbox.len() >= ROWS_MAX { Err(CommandError::OutboxFull(ROWS_MAX)) } else { Ok(()) }
     }
 

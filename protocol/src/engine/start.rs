@@ -8,6 +8,7 @@ use rand_core::CryptoRng;
 use super::Engine;
 use super::commit::Commit;
 use super::copies::read_copies;
+use super::heal::Heals;
 use super::limits::Limits;
 use super::timeout::Purge;
 use super::timer::{Reason, Timers};
@@ -73,6 +74,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             sessions: Sessions::default(),
             conversations: Conversations::default(),
             limits: Limits::new(),
+            heals: Heals::default(),
             links: BTreeSet::new(),
             shown: BTreeSet::new(),
             copies,
@@ -126,6 +128,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         }
         self.report_outbox();
         self.report_copies();
+        self.report_keys();
         self.greet_after_restore()
     }
 

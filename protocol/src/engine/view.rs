@@ -9,7 +9,7 @@ use super::{Engine, Event, Output};
 use crate::contact::{Contact, Lookup};
 use crate::error::Error;
 use crate::id::{AccountId, MessageId};
-use crate::identity::safety_number;
+use crate::identity::{safety_code, safety_number};
 use crate::inbox::Stored;
 use crate::outbox::{Delivery, DeliveryState};
 use crate::store::{Store, StoreError};
@@ -46,6 +46,10 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             device: contact.device,
             verified: contact.verified,
             safety_number: safety_number(&self.identity.account(), &contact.account),
+            safety_code: safety_code(&self.identity.account(), &contact.account),
+            policy: contact.policy,
+            changed: contact.changed,
+            waiting: contact.pending.as_ref().map(|newer| newer.device),
             addresses: contact.addresses.clone(),
             connected: self.links.contains(&contact.device),
             // A session that cannot be read is shown as none; whoever sends on it is told.
@@ -82,6 +86,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             received: stored.received,
             gap: stored.gap,
             late: stored.late,
+            unreadable: stored.unreadable,
             state,
         }
     }

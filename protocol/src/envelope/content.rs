@@ -2,6 +2,7 @@
 
 use bitchat_proto::limits::{
     NAME_BYTES_MAX, PARENTS_MAX, RECEIPT_IDS_MAX, RECORD_BYTES_MAX, TEXT_BYTES_MAX,
+    UNREADABLE_IDS_MAX,
 };
 use bitchat_proto::prost::Message;
 use bitchat_proto::wire;
@@ -38,6 +39,10 @@ pub enum Body {
     Hello,
     /// My record changed; see the introduction. Not receipted.
     Update,
+    /// These messages could not be opened. Not receipted.
+    Unreadable(Vec<MessageId>),
+    /// Something that a later version sends and this one does not know.
+    Unknown,
 }
 
 /// Lets the responder answer, and admits a stranger who holds an invitation.
@@ -55,14 +60,18 @@ impl Content {
     /// The bytes inside the ratchet message.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
+        let raw = |ids: &[MessageId]| ids.iter().map(|id| id.0.to_vec()).collect();
         let body = match &self.body {
-            Body::Text(text) => wire::content::Body::Text(wire::Text { text: text.clone() }),
+            Body::Text(text) => Some(wire::content::Body::Text(wire::Text { text: text.clone() })),
             Body::Receipts(ids) => {
-                let delivered = ids.iter().map(|id| id.0.to_vec()).collect();
-                wire::content::Body::Receipts(wire::Receipts { delivered })
+                Some(wire::content::Body::Receipts(wire::Receipts { delivered: raw(ids) }))
             }
-            Body::Hello => wire::content::Body::Hello(wire::Hello {}),
-            Body::Update => wire::content::Body::Update(wire::Update {}),
+            Body::Hello => Some(wire::content::Body::Hello(wire::Hello {})),
+            Body::Update => Some(wire::content::Body::Update(wire::Update {})),
+            Body::Unreadable(ids) => {
+                Some(wire::content::Body::Unreadable(wire::Unreadable { messages: raw(ids) }))
+            }
+            Body::Unknown => None,
         };
         wire::Content {
             lamport: self.lamport,
@@ -70,7 +79,7 @@ impl Content {
             parents: self.parents.iter().map(|id| id.0.to_vec()).collect(),
             sent_ms: self.sent.0,
             introduction: self.introduction.as_ref().map(Introduction::to_wire),
-            body: Some(body),
+            body,
         }
         .encode_to_vec()
     }
@@ -92,7 +101,10 @@ impl Content {
             }
             Some(wire::content::Body::Hello(_)) => Body::Hello,
             Some(wire::content::Body::Update(_)) => Body::Update,
-            None => return Err(Malformed("content kind")),
+            Some(wire::content::Body::Unreadable(unreadable)) => {
+                Body::Unreadable(ids(&unreadable.messages, UNREADABLE_IDS_MAX, "unreadable")?)
+            }
+            None => Body::Unknown,
         };
         Ok(Self {
             lamport: content.lamport,
@@ -146,6 +158,8 @@ impl std::fmt::Debug for Body {
             Self::Receipts(_) => "Receipts(..)",
             Self::Hello => "Hello",
             Self::Update => "Update",
+            Self::Unreadable(_) => "Unreadable",
+            Self::Unknown => "Unknown",
         })
     }
 }
@@ -190,5 +204,19 @@ mod tests {
 
         assert!(at.is_ok());
         assert!(above.is_err());
+    }
+
+    /// Whatever a later version adds to the bodies: the rest is read, and the body known as unknown.
+    #[test]
+    fn a_body_of_a_later_version_is_unknown_and_not_malformed() {
+        let mut bytes = text(String::new()).encode();
+        let body = bytes.len() - 2; // An empty text: its tag and its length.
+        bytes.truncate(body);
+        bytes.extend([0xba, 0x06, 0x02, 0x08, 0x01]); // Field 103, a message.
+
+        let decoded = Content::decode(&bytes).expect("fields of a later version");
+
+        assert!(decoded.body == Body::Unknown);
+        assert_eq!((decoded.lamport, decoded.sequence), (9, 2));
     }
 }

@@ -189,6 +189,7 @@ fn to_record(message: &Incoming, until: UnixMillis) -> Vec<u8> {
         gap: 0,
         late: false,
         cursor: 0,
+        unreadable: message.unreadable,
     };
     rest::Held {
         account: message.account.0.to_vec(),
@@ -213,6 +214,7 @@ fn from_record(bytes: &[u8]) -> Result<(Incoming, UnixMillis), StoreError> {
         sent: stored.sent,
         received: stored.received.unwrap_or(UnixMillis(0)),
         text: stored.text,
+        unreadable: stored.unreadable,
     };
     Ok((message, UnixMillis(row.until_ms)))
 }
@@ -235,6 +237,7 @@ mod tests {
             sent: UnixMillis(0),
             received: UnixMillis(1_000),
             text: sequence.to_string(),
+            unreadable: false,
         }
     }
 

@@ -31,6 +31,8 @@ pub struct Stored {
     pub late: bool,
     /// Place in the inbox; 0 if we sent it.
     pub cursor: u64,
+    /// Whether there is no text because this version cannot read it.
+    pub unreadable: bool,
 }
 
 impl std::fmt::Debug for Stored {
@@ -51,6 +53,7 @@ impl Stored {
             gap: self.gap,
             late: self.late,
             cursor: self.cursor,
+            unreadable: self.unreadable,
         }
     }
 
@@ -65,6 +68,7 @@ impl Stored {
             gap: row.gap,
             late: row.late,
             cursor: row.cursor,
+            unreadable: row.unreadable,
         })
     }
 

@@ -85,6 +85,10 @@ pub struct Queue {
     pub overdue: u32,
     /// Nothing is handed over before this.
     pub paused_until: Option<Moment>,
+    /// Times in a row that the contact was asked for its record.
+    pub asked: u32,
+    /// It is not asked again before this.
+    pub ask_again: Option<Moment>,
 }
 
 impl Queue {

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rand_core::CryptoRng;
 
 use super::skipped::{self, StoredKeys};
-use super::{Peer, Session, unpad};
+use super::{Peer, Session};
 use crate::error::Error;
 use crate::id::{AccountId, DeviceId, MessageId, SessionId};
 use crate::prekey::PrekeyUse;
@@ -148,12 +148,12 @@ impl Sessions {
         Ok(finished)
     }
 
-    /// Decrypts one message on a kept session and writes what changed among its skipped keys.
+    /// Decrypts one message on a kept session, still padded, and writes what changed among its skipped
+    /// keys.
     ///
     /// # Errors
     ///
     /// [`Error::Decrypt`] if the session is not kept; else as [`Session::open`]. Nothing changed then.
-    /// [`Error::Malformed`] if the peer's padding is wrong; the step counts then.
     pub fn open<S: Store>(
         &mut self,
         (device, id): (DeviceId, SessionId),
@@ -173,8 +173,6 @@ impl Sessions {
         }
         skipped::write(store, id, std::mem::take(&mut opened.changes), now);
         self.dirty.insert(device);
-        // Last: the step counts, whatever the peer padded.
-        opened.plaintext = unpad(opened.plaintext)?;
         Ok(opened)
     }
 

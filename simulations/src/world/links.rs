@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bitchat_protocol::engine::Input;
+use bitchat_protocol::envelope::Frame;
 use bitchat_protocol::error::Code;
 use bitchat_protocol::id::{DeviceId, SendToken};
 
@@ -74,6 +75,7 @@ impl World {
     }
 
     pub(super) fn send(&mut self, from: NodeId, peer: DeviceId, token: SendToken, frame: Vec<u8>) {
+        self.note_nonce(&frame);
         let to = self.node_of(peer);
         let link = to.and_then(|to| self.links.get(&pair(from, to)).copied());
         let (Some(to), Some(link)) = (to, link) else {
@@ -86,6 +88,14 @@ impl World {
         let last = self.steps.iter().rev().find(|(_, step)| same(step)).map(|((at, _), _)| *at);
         let behind = Duration::from_micros(last.unwrap_or(0).saturating_sub(self.micros));
         self.later(soonest.max(behind), Step::Arrive { from, to, link, token, frame });
+    }
+
+    /// A nonce belongs to one ciphertext, whatever became of the disk in between.
+    fn note_nonce(&mut self, frame: &[u8]) {
+        let Ok(Frame::Envelope(envelope)) = Frame::decode(frame) else { return };
+        let nonce = envelope.sealed.header.iter().take(24).copied().collect();
+        let before = self.nonces.insert(nonce, envelope.digest());
+        self.reused += usize::from(before.is_some_and(|digest| digest != envelope.digest()));
     }
 
     /// A refusal goes back over the link, if that still stands.

@@ -7,12 +7,14 @@ use bitchat_proto::prost::Message as _;
 use bitchat_proto::rest;
 use bitchat_protocol::crypto::Secret;
 use bitchat_protocol::engine::{
-    Command, CommandError, CommandId, Engine, Event, Fact, Input, Output, Reply, SendToken, Setup,
-    Who,
+    Command, CommandError, CommandId, ContactView, Engine, Event, Fact, Input, Output, Reply,
+    SendToken, Setup, Who,
 };
+use bitchat_protocol::envelope::{Body, Content};
 use bitchat_protocol::error::Code;
-use bitchat_protocol::id::DeviceId;
+use bitchat_protocol::id::{AccountId, DeviceId, MessageId};
 use bitchat_protocol::identity::{Account, Device, Identity, Phrase};
+use bitchat_protocol::outbox::{self, OutboxRow, ROWS_MAX};
 use bitchat_protocol::store::{Batch, Key, Overlay, Table};
 use bitchat_protocol::time::{Moment, Now, UnixMillis};
 use bitchat_simulations::Disk;
@@ -30,7 +32,10 @@ pub(crate) struct Bench {
     pub(crate) now: Now,
     pub(crate) sends: VecDeque<(DeviceId, SendToken, Vec<u8>)>,
     pub(crate) events: Vec<Event>,
+    /// Everything that it has refused.
     pub(crate) refused: Vec<(DeviceId, Code, Duration)>,
+    /// Refusals that nobody carried back yet, with their numbers.
+    unsaid: Vec<(u64, Code, Duration)>,
     pub(crate) facts: Vec<Fact>,
     nickname: &'static str,
     seed: u64,
@@ -93,6 +98,7 @@ impl Bench {
             sends: VecDeque::new(),
             events: Vec::new(),
             refused: Vec::new(),
+            unsaid: Vec::new(),
             facts: Vec::new(),
             batches: VecDeque::new(),
             replies: VecDeque::new(),
@@ -100,6 +106,30 @@ impl Bench {
         bench.poll();
         bench.flush();
         bench
+    }
+
+    /// The process ends and starts again on the same disk.
+    pub(crate) fn revive(&mut self, seed: u64) {
+        let identity = moved(seed, 1);
+        let setup = Setup { identity, nickname: "again".to_owned(), greet: false };
+        // No randomness comes twice, whatever became of the disk.
+        self.lives += 1;
+        let rng = ChaCha20Rng::seed_from_u64(seed + 77_000 + (self.lives << 32));
+        self.engine = Engine::start(setup, self.disk.clone(), rng, self.now).expect("start");
+        self.batches.clear();
+        self.facts.clear();
+        self.poll();
+        self.flush();
+    }
+
+    /// Where the first frame to a device stands in `sends`.
+    fn to(&self, device: DeviceId) -> Option<usize> {
+        self.sends.iter().position(|(peer, ..)| *peer == device)
+    }
+
+    /// Refusals since the last time: number, code, pause.
+    pub(crate) fn take_refusals(&mut self) -> Vec<(u64, Code, Duration)> {
+        std::mem::take(&mut self.unsaid)
     }
 
     pub(crate) fn feed(&mut self, input: Input) {
@@ -114,8 +144,9 @@ impl Bench {
                 Output::Send { peer, token, frame } => self.sends.push_back((peer, token, frame)),
                 Output::Reply { reply, .. } => self.replies.push_back(reply),
                 Output::Event(event) => self.events.push(event),
-                Output::Refuse { peer, code, retry_after, .. } => {
+                Output::Refuse { peer, number, code, retry_after } => {
                     self.refused.push((peer, code, retry_after));
+                    self.unsaid.push((number, code, retry_after));
                 }
                 Output::Fact(fact) => self.facts.push(fact),
                 Output::Connect { .. } => {}
@@ -150,6 +181,14 @@ impl Bench {
         self.ask(Command::Send { to, text, expires: None })
     }
 
+    /// A command that is answered by a contact.
+    pub(crate) fn contact(&mut self, command: Command) -> ContactView {
+        match self.ask(command) {
+            Ok(Reply::Contact(view)) => view,
+            other => panic!("{other:?}"),
+        }
+    }
+
     pub(crate) fn invitation(&mut self, once: bool) -> (String, String) {
         match self.ask(Command::Invite { once, expires: None }) {
             Ok(Reply::Invitation(view)) => (view.link, view.short),
@@ -177,13 +216,44 @@ impl Bench {
                 (vec![0; 32], [vec![0; 12], number.to_be_bytes().to_vec()].concat());
             let (at_ms, hash) = (self.now.wall.0, message.clone());
             let value = if table == Table::Seen {
-                rest::Seen { device, message, digest: Vec::new(), at_ms }.encode_to_vec()
+                rest::Seen { device, message, digest: Vec::new(), at_ms, unreadable: false }
+                    .encode_to_vec()
             } else {
                 rest::Replay { at_ms, hash: hash.clone() }.encode_to_vec()
             };
             overlay.put(Key::of(table, &hash), value);
         }
         let _ = self.disk.commit(&overlay.seal().expect("rows"));
+    }
+
+    /// As many rows as the outbox holds, past the engine, which starts again on them.
+    pub(crate) fn fill_outbox(&mut self) {
+        let mut overlay = Overlay::new(Disk::default());
+        let content = Content {
+            lamport: 1,
+            sequence: 1,
+            parents: Vec::new(),
+            sent: self.now.wall,
+            introduction: None,
+            body: Body::Text("x".to_owned()),
+        };
+        let (account, content) = (AccountId([9; 32]), content.encode());
+        for sequence in 1..=ROWS_MAX {
+            let mut message = [0; 16];
+            message[..8].copy_from_slice(&sequence.to_be_bytes());
+            let row = OutboxRow {
+                account,
+                sequence,
+                message: MessageId(message),
+                content: content.clone(),
+                created: self.now.wall,
+                expires: self.now.wall.plus(Duration::from_secs(3_600)),
+                encrypted: None,
+            };
+            overlay.put(outbox::key_of((account, sequence)), row.encode());
+        }
+        let _ = self.disk.commit(&overlay.seal().expect("rows"));
+        self.revive(2);
     }
 
     /// Time passes on both clocks; every deadline is kept.
@@ -205,12 +275,13 @@ impl Bench {
     }
 }
 
-/// Carries every frame to the other side and accepts it, until both are silent.
+/// Carries every frame to the other side and accepts it, until both are silent. What goes to others,
+/// such as a device that was replaced, stays where it is.
 pub(crate) fn exchange(a: &mut Bench, b: &mut Bench) {
     loop {
         a.flush();
         b.flush();
-        if a.sends.is_empty() && b.sends.is_empty() {
+        if a.to(b.device).is_none() && b.to(a.device).is_none() {
             return;
         }
         carry(a, b);
@@ -219,10 +290,15 @@ pub(crate) fn exchange(a: &mut Bench, b: &mut Bench) {
 }
 
 fn carry(from: &mut Bench, to: &mut Bench) {
-    while let Some((peer, token, bytes)) = from.sends.pop_front() {
-        assert_eq!(peer, to.device);
-        to.feed(Input::Frame { peer: from.device, number: 1, bytes });
+    while let Some(at) = from.to(to.device) {
+        let Some((peer, token, bytes)) = from.sends.remove(at) else { return };
+        to.feed(Input::Frame { peer: from.device, number: token.0, bytes });
         from.feed(Input::Accepted { peer, token });
+        to.flush();
+        for (number, code, retry_after) in std::mem::take(&mut to.unsaid) {
+            let token = SendToken(number);
+            from.feed(Input::Refused { peer, token, code, retry_after });
+        }
     }
 }
 

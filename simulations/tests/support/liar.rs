@@ -3,13 +3,14 @@
 use bitchat_protocol::engine::Input;
 use bitchat_protocol::envelope::{Body, Content, Envelope, Frame, Introduction};
 use bitchat_protocol::handshake;
-use bitchat_protocol::id::{DeviceId, InvitationToken, MessageId};
+use bitchat_protocol::id::{DeviceId, InvitationToken, MessageId, SessionId};
 use bitchat_protocol::invitation::{ContactRecord, Invitation, Target};
 use bitchat_protocol::prekey::{OneTimeKeys, Prekeys};
+use bitchat_protocol::ratchet::{SEALED_HEADER_BYTES, Sealed};
 use bitchat_protocol::session::{Peer, Session};
 use bitchat_protocol::time::UnixMillis;
 use rand_chacha::ChaCha20Rng;
-use rand_chacha::rand_core::SeedableRng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::bench::{Bench, START, identity};
 
@@ -19,6 +20,7 @@ pub(crate) struct Liar {
     session: Session,
     introduction: Introduction,
     rng: ChaCha20Rng,
+    confirmed: bool,
     pub(crate) sequence: u64,
     pub(crate) lamport: u64,
 }
@@ -66,7 +68,7 @@ impl Liar {
         let session = Session::initiated(initiated, peer, START.wall, &mut rng).expect("session");
         let introduction = Introduction { token, nickname: "x".to_owned(), record: own };
         let device = identity.device().id();
-        Self { device, session, introduction, rng, sequence: 0, lamport: 0 }
+        Self { device, session, introduction, rng, confirmed: false, sequence: 0, lamport: 0 }
     }
 
     pub(crate) const fn device(&self) -> DeviceId {
@@ -106,11 +108,27 @@ impl Liar {
         self.seal(&content.encode())
     }
 
+    /// What the recipient has no key for: an envelope of a session that it never had.
+    pub(crate) fn garbage(&mut self) -> Vec<u8> {
+        let mut session = [0; 8];
+        self.rng.fill_bytes(&mut session);
+        let message = MessageId::random(&mut self.rng);
+        let sealed = Sealed { header: vec![7; SEALED_HEADER_BYTES], body: vec![9; 300] };
+        let session = SessionId(session);
+        Frame::Envelope(Envelope { session, message, initial: None, sealed }).encode()
+    }
+
+    /// From now on it says no more who it is.
+    pub(crate) const fn confirm(&mut self) {
+        self.confirmed = true;
+    }
+
     pub(crate) fn seal(&mut self, content: &[u8]) -> Vec<u8> {
         let message = MessageId::random(&mut self.rng);
         let sealed = self.session.seal(message, content, START.wall, &mut self.rng);
         let sealed = sealed.expect("a ciphertext");
-        let (session, initial) = (self.session.id(), self.session.initial().cloned());
+        let initial = self.session.initial().filter(|_| !self.confirmed).cloned();
+        let session = self.session.id();
         Frame::Envelope(Envelope { session, message, initial, sealed }).encode()
     }
 }

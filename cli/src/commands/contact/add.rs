@@ -6,7 +6,7 @@ use std::io::{self, Read};
 
 use bitchat_proto::limits::LINK_CHARS_MAX;
 
-use super::person;
+use super::{person, warn_of_keys};
 use crate::client::Client;
 use crate::error::{Stop, UserError};
 use crate::output::{Output, Paint};
@@ -31,6 +31,7 @@ impl Add {
             let hint = "nothing to do, unless you expected somebody else: compare the fingerprint";
             out.warn("known_contact", &message, hint);
         }
+        warn_of_keys(&contact, out);
         out.confirm(&contact, |paint| {
             let word = if known { "kept" } else { "added" };
             format!("{word} {}", person(&contact, paint))

@@ -1,24 +1,14 @@
-//! `bitchat contact verify`, `rename` and `remove`.
+//! `bitchat contact rename` and `remove`.
 //!
 //! Exit codes: 1 unusable name · 8 no such contact, or several.
 
 use serde_json::json;
 
 use super::person;
-use crate::client::Client;
+use crate::client::{Change, Client};
 use crate::error::Stop;
 use crate::output::Output;
 use crate::sanitise;
-
-/// Mark a contact as verified, after comparing the safety number with that person
-#[derive(Debug, clap::Args)]
-pub(crate) struct Verify {
-    /// Name, account or the start of an account
-    who: String,
-    /// Take the mark away
-    #[arg(long)]
-    undo: bool,
-}
 
 /// Give a contact another name
 ///
@@ -44,23 +34,9 @@ pub(crate) struct Remove {
     yes: bool,
 }
 
-impl Verify {
-    pub(crate) async fn run(self, client: &Client, out: &mut Output) -> Result<(), Stop> {
-        let contact = client.change(&self.who, None, Some(!self.undo)).await?;
-        out.confirm(&contact, |paint| {
-            let person = person(&contact, paint);
-            if self.undo {
-                return format!("{person} is not verified any more");
-            }
-            let number = sanitise::line(&contact.safety_number);
-            format!("{person} is verified; the safety number is\n  {number}")
-        })
-    }
-}
-
 impl Rename {
     pub(crate) async fn run(self, client: &Client, out: &mut Output) -> Result<(), Stop> {
-        let contact = client.change(&self.who, Some(&self.new), None).await?;
+        let contact = client.change(&self.who, Change::Name(&self.new)).await?;
         out.confirm(&contact, |paint| {
             format!("{} is now {}", sanitise::name(&self.who), person(&contact, paint))
         })?;

@@ -2,10 +2,10 @@
 //!
 //! Exit codes: 8 no such contact, or several.
 
-use super::person;
+use super::{person, qr, warn_of_keys};
 use crate::client::{self, Client};
 use crate::error::Stop;
-use crate::output::{Output, table};
+use crate::output::{Output, stamp, table};
 use crate::sanitise;
 
 /// List contacts with fingerprint and verified mark
@@ -17,6 +17,9 @@ pub(crate) struct List {}
 pub(crate) struct Show {
     /// Name, account or the start of an account
     who: String,
+    /// Draw the safety code for the contact to scan, too
+    #[arg(long)]
+    qr: bool,
 }
 
 impl List {
@@ -45,17 +48,35 @@ impl Show {
                 format!("connected       {}", yes_or_no(contact.connected)),
                 format!("verified        {}", yes_or_no(contact.verified)),
                 format!("safety number   {}", sanitise::line(&contact.safety_number)),
+                format!("safety code     {}", sanitise::line(&contact.safety_code)),
+                format!("new devices     {}", new_devices(&contact)),
             ];
             if let Some(prekeys) = contact.prekeys.as_deref() {
                 lines.push(format!("session keys    {}", session_keys(prekeys)));
             }
+            lines.extend(contact.key_change.iter().map(key_change));
             let addresses = contact.addresses.iter();
             lines.extend(
                 addresses.map(|address| format!("address         {}", sanitise::line(address))),
             );
             lines.join("\n")
-        })
+        })?;
+        if self.qr && !out.is_json() {
+            out.line(&qr(&contact.safety_code)?)?;
+        }
+        warn_of_keys(&contact, out);
+        Ok(())
     }
+}
+
+fn new_devices(contact: &client::Contact) -> &'static str {
+    if contact.policy == "verified" { "blocked until trusted" } else { "accepted with a warning" }
+}
+
+fn key_change(change: &client::KeyChange) -> String {
+    let waits = if change.blocked { "blocked" } else { "in use" };
+    let device = sanitise::line(&change.device);
+    format!("new device      {device}, {waits}, since {}", stamp(change.at_ms))
 }
 
 fn row(contact: &client::Contact) -> Vec<String> {
@@ -63,6 +84,12 @@ fn row(contact: &client::Contact) -> Vec<String> {
         sanitise::name(&contact.name),
         sanitise::line(&contact.fingerprint),
         if contact.verified { "✓ verified" } else { "unverified" }.to_owned(),
+        match &contact.key_change {
+            Some(change) if change.blocked => "new device, blocked",
+            Some(_) => "new device",
+            None => "",
+        }
+        .to_owned(),
         if contact.connected { "connected" } else { "" }.to_owned(),
     ]
 }

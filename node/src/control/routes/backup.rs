@@ -6,13 +6,22 @@ use axum::extract::{Path, State};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bitchat_protocol::engine::{BackupCursor, Command, Reply};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Answer, answer, done, mismatch};
 use crate::control::Handle;
 use crate::control::request::{Params, bad};
-use crate::control::view::{BackupPage as PageView, Nothing};
+use crate::control::view::Nothing;
 use crate::metrics::WarningCode;
+
+/// A part of a backup.
+#[derive(Debug, Serialize)]
+pub(in crate::control) struct PageView {
+    /// Items, each behind its length, in base64.
+    pub(in crate::control) items: String,
+    /// Where to go on; null: this was the last.
+    pub(in crate::control) next: Option<String>,
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

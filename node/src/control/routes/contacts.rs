@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::State;
+use bitchat_protocol::contact::KeyPolicy;
 use bitchat_protocol::engine::{Command, Extent, Reply};
 use serde::Deserialize;
 
@@ -62,6 +63,9 @@ pub(in crate::control) async fn show(
 pub(in crate::control) struct Change {
     name: Option<String>,
     verified: Option<bool>,
+    scanned: Option<String>,
+    policy: Option<String>,
+    trusted: Option<bool>,
 }
 
 /// Changes one thing: two in one request could not be undone together when the second fails.
@@ -70,12 +74,42 @@ pub(in crate::control) async fn change(
     Named(who): Named,
     Body(wish): Body<Change>,
 ) -> Answer<Contact> {
-    let command = match (wish.name, wish.verified) {
-        (Some(name), None) => Command::Rename { who, name },
-        (None, Some(verified)) => Command::Verify { who, verified },
-        _ => return Err(bad("give either name or verified".to_owned())),
+    let command = match wish {
+        Change { name: Some(name), verified: None, scanned: None, policy: None, trusted: None } => {
+            Command::Rename { who, name }
+        }
+        Change {
+            name: None,
+            verified: Some(verified),
+            scanned: None,
+            policy: None,
+            trusted: None,
+        } => Command::Verify { who, verified },
+        Change { name: None, verified: None, scanned: Some(code), policy: None, trusted: None } => {
+            Command::VerifyScanned { who, code }
+        }
+        Change { name: None, verified: None, scanned: None, policy: Some(word), trusted: None } => {
+            let policy = KeyPolicy::from_word(&word)
+                .ok_or_else(|| bad("policy is tofu or verified".to_owned()))?;
+            Command::SetPolicy { who, policy }
+        }
+        Change { name: None, verified: None, scanned: None, policy: None, trusted: Some(true) } => {
+            Command::Trust(who)
+        }
+        _ => {
+            let one = "give one of name, verified, scanned, policy, and trusted, which is true";
+            return Err(bad(one.to_owned()));
+        }
     };
     answer(contact(handle.ask(command).await?)?.into())
+}
+
+/// Starts a new session with the contact.
+pub(in crate::control) async fn reset(
+    State(handle): State<Handle>,
+    Named(who): Named,
+) -> Answer<Contact> {
+    answer(contact(handle.ask(Command::ResetSession(who)).await?)?.into())
 }
 
 #[derive(Deserialize)]

@@ -139,7 +139,7 @@ impl Reader {
             tokio::select! {
                 event = self.events.recv() => match event {
                     Ok(Event::Received(_)) | Err(RecvError::Lagged(_)) => return true,
-                    Ok(Event::Delivery(_) | Event::Contact(_)) => {}
+                    Ok(Event::Delivery(_) | Event::Contact(_) | Event::KeyChange(_)) => {}
                     Err(RecvError::Closed) => return false,
                 },
                 _ = self.status.wait_for(|status| status.draining) => return false,

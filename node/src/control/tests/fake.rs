@@ -7,6 +7,7 @@ use std::time::Instant;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request as HttpRequest, Response, StatusCode};
+use bitchat_protocol::contact::KeyPolicy;
 use bitchat_protocol::engine::{
     BackupPage, Command, CommandError, ContactView, DeliveryState, DeliveryView, Event, ExportView,
     IdentityView, ImportView, InvitationView, MessageView, QueueView, Reply, Who,
@@ -140,14 +141,13 @@ impl Memory {
                 Reply::Contact(ContactView { known: true, ..contact(&name.unwrap()) })
             }
             Command::Contacts => Reply::Contacts(vec![contact("bob")]),
-            Command::Contact(Who(name)) if name == "nobody" => {
-                return Err(CommandError::UnknownContact(name));
-            }
-            Command::Contact(Who(name)) => Reply::Contact(contact(&name)),
-            Command::Rename { name, .. } => Reply::Contact(contact(&name)),
-            Command::Verify { who, verified } => {
-                Reply::Contact(ContactView { verified, ..contact(&who.0) })
-            }
+            Command::Contact(_)
+            | Command::Rename { .. }
+            | Command::Verify { .. }
+            | Command::VerifyScanned { .. }
+            | Command::SetPolicy { .. }
+            | Command::Trust(_)
+            | Command::ResetSession(_) => Reply::Contact(self.about_contact(command)?),
             other => return self.answer_about_messages(other),
         })
     }
@@ -197,6 +197,31 @@ impl Memory {
                 Reply::Imported(ImportView { delivered: 1, busy: vec![1], ..ImportView::default() })
             }
             other => panic!("{other:?} is answered above"),
+        })
+    }
+
+    /// Commands that are answered by a contact.
+    fn about_contact(&mut self, command: Command) -> Result<ContactView, CommandError> {
+        Ok(match command {
+            Command::Contact(Who(name)) if name == "nobody" => {
+                return Err(CommandError::UnknownContact(name));
+            }
+            Command::Contact(Who(name)) | Command::Rename { name, .. } => contact(&name),
+            Command::Verify { who, verified } => ContactView { verified, ..contact(&who.0) },
+            Command::VerifyScanned { who, code } => {
+                self.asked.push(format!("VerifyScanned {code}"));
+                ContactView { verified: true, ..contact(&who.0) }
+            }
+            Command::SetPolicy { who, policy } => ContactView { policy, ..contact(&who.0) },
+            Command::Trust(who) => {
+                self.asked.push("Trust".to_owned());
+                contact(&who.0)
+            }
+            Command::ResetSession(who) => {
+                self.asked.push("ResetSession".to_owned());
+                contact(&who.0)
+            }
+            other => panic!("{other:?} is answered elsewhere"),
         })
     }
 }
@@ -266,6 +291,10 @@ fn contact(name: &str) -> ContactView {
         device: device(2),
         verified: false,
         safety_number: "0".repeat(60),
+        safety_code: "bitchat-safety:x".to_owned(),
+        policy: KeyPolicy::Tofu,
+        changed: None,
+        waiting: None,
         addresses: Vec::new(),
         connected: true,
         prekeys: Some(PrekeyUse::LastResort),
@@ -298,6 +327,7 @@ pub(super) fn message(cursor: u64, outgoing: bool) -> MessageView {
         received: (!outgoing).then_some(UnixMillis(2)),
         gap: 0,
         late: false,
+        unreadable: false,
         state: outgoing.then_some(DeliveryState::Delivered),
     }
 }

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
 use axum::http::{Request, StatusCode};
-use bitchat_protocol::engine::CommandError;
+use bitchat_protocol::engine::{CommandError, DeliveryState, Event, KeyChangeView};
+use bitchat_protocol::time::UnixMillis;
 use futures::StreamExt;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use tower::ServiceExt;
 
-use super::fake::{Fake, call, get, send};
+use super::fake::{Fake, account, call, delivery, device, get, send};
 
 #[tokio::test]
 async fn the_inbox_is_read_after_the_readers_cursor() {
@@ -125,6 +126,35 @@ async fn a_stream_that_cannot_begin_is_an_error_and_one_that_breaks_says_so() {
 
     let reply = call(&node.router(), get("/v1/inbox/stream")).await;
     assert_eq!(reply.status, StatusCode::INTERNAL_SERVER_ERROR);
+}
+
+/// What a program must learn of although nobody types a command.
+#[tokio::test]
+async fn the_event_stream_tells_of_changed_keys_contacts_and_deliveries_and_ends_with_the_node() {
+    let node = Fake::start();
+    let mut stream = follow(&node, "/v1/events", None).await;
+
+    let (account, name) = (account(2), "bob".to_owned());
+    let at = UnixMillis(7);
+    let device = device(3);
+    node.tell(Event::KeyChange(KeyChangeView { account, name, device, blocked: true, at }));
+    let told = event(&mut stream).await;
+    assert!(told.starts_with("event: key_change\n"), "{told}");
+    for field in [r#""schema":1"#, r#""name":"bob""#, r#""blocked":true"#, r#""at_ms":7"#] {
+        assert!(told.contains(field), "{field} in {told}");
+    }
+    node.receive(1); // Has a stream of its own.
+    node.tell(Event::Contact(account));
+    assert!(event(&mut stream).await.starts_with("event: contact\n"));
+    node.tell(Event::Delivery(delivery(DeliveryState::Rejected)));
+    assert!(event(&mut stream).await.contains(r#""state":"rejected""#));
+    (0..20).for_each(|_| node.tell(Event::Contact(account))); // The channel holds four.
+    assert!(event(&mut stream).await.starts_with("event: lagged\n"));
+
+    node.change(|status| status.draining = true);
+    timeout(Duration::from_secs(5), async { while stream.next().await.is_some() {} })
+        .await
+        .unwrap();
 }
 
 async fn follow(node: &Fake, path: &str, last: Option<&str>) -> BodyDataStream {
