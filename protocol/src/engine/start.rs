@@ -126,6 +126,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         if self.pool.is_low() {
             self.refill_prekeys();
         }
+        self.report_prekeys();
         self.report_outbox();
         self.report_copies();
         self.report_keys();
