@@ -6,6 +6,7 @@
 //!   owners   file -> foreign crate   libp2p, sled, clap, generated types
 //!   calls    file -> call            durability, printing, clocks
 //!   lengths  files and functions
+//!   pitfalls docs/SECURITY.md -> test
 //! ```
 //!
 //! Each check is a function from a source tree to its violations. Beside each stand tests that plant
@@ -15,6 +16,7 @@ mod arrows;
 mod calls;
 mod lengths;
 mod owners;
+mod pitfalls;
 mod ranks;
 mod token;
 mod tree;
@@ -70,6 +72,18 @@ fn only_the_output_module_prints() {
 #[test]
 fn the_core_reads_no_clock() {
     assert_none(&calls::wrong_clocks(&repository()));
+}
+
+#[test]
+fn secrets_are_never_compared_byte_by_byte() {
+    assert_none(&calls::wrong_comparisons(&repository()));
+}
+
+#[test]
+fn every_pitfall_in_the_document_has_a_test() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the root");
+    let text = std::fs::read_to_string(root.join("docs/SECURITY.md")).expect("readable");
+    assert_none(&pitfalls::untested(&text, &repository()));
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Calls that only certain files may make: the proof of durability, printing, the clock.
 
-use super::token::{Token, is_separator};
+use proc_macro2::Delimiter;
+
+use super::token::{Kind, Token, is_separator};
 use super::tree::{Source, Tree, is_at};
 
 /// Stores: what they say about durability must be true.
@@ -49,6 +51,28 @@ pub(super) fn wrong_clocks(tree: &Tree) -> Vec<String> {
         .filter(core)
         .flat_map(|s| places(s, is_clock, "must not read a clock"))
         .collect()
+}
+
+/// Secrets that are compared as bytes: `expose()` in a statement with `==` or `!=`.
+pub(super) fn wrong_comparisons(tree: &Tree) -> Vec<String> {
+    let is_compared = |tokens: &[Token], at: usize| {
+        !tokens[at].test && tokens[at].is_word("expose") && is_in_comparison(tokens, at)
+    };
+    outside(tree, &[], is_compared, "must not compare a secret byte by byte")
+}
+
+/// Whether `==` or `!=` stands in the statement around a token.
+fn is_in_comparison(tokens: &[Token], at: usize) -> bool {
+    let ends = |token: &Token| {
+        token.is_mark(';')
+            || token.is_mark(',')
+            || matches!(token.kind, Kind::Open(Delimiter::Brace))
+    };
+    let from = tokens[..at].iter().rposition(ends).unwrap_or(0);
+    let to = tokens[at..].iter().position(ends).map_or(tokens.len(), |length| at + length);
+    tokens[from..to]
+        .windows(2)
+        .any(|pair| (pair[0].is_mark('=') || pair[0].is_mark('!')) && pair[1].is_mark('='))
 }
 
 fn outside(
@@ -100,6 +124,19 @@ mod tests {
         assert!(wrong_prints(&tree(&[("proto/build.rs", print)])).is_empty());
         let test = format!("#[cfg(test)] mod tests {{ {print} }}");
         assert!(wrong_prints(&tree(&[("node/src/lib.rs", &test)])).is_empty());
+    }
+
+    #[test]
+    fn a_secret_that_is_compared_as_bytes_is_reported() {
+        for wrong in
+            ["fn f() { if a.expose() == b { g() } }", "fn f() { let x = a != *b.expose(); }"]
+        {
+            assert_eq!(wrong_comparisons(&tree(&[("node/src/lib.rs", wrong)])).len(), 1, "{wrong}");
+            let test = format!("#[cfg(test)] mod tests {{ {wrong} }}");
+            assert!(wrong_comparisons(&tree(&[("node/src/lib.rs", &test)])).is_empty());
+        }
+        let fine = "fn f() { let key = a.expose(); if b == c { g(key) } }";
+        assert!(wrong_comparisons(&tree(&[("node/src/lib.rs", fine)])).is_empty());
     }
 
     #[test]
