@@ -17,9 +17,9 @@ use crate::contact::Contact;
 use crate::crypto::Secret;
 use crate::error::Malformed;
 use crate::id::AccountId;
-use crate::inbox::{Conversation, Stored};
+use crate::inbox::{self, Conversation, Seen, Stored};
 use crate::outbox::Delivery;
-use crate::store::{Key, Overlay, Store, Table};
+use crate::store::{Key, Overlay, Store, StoreError, Table};
 use crate::time::UnixMillis;
 
 /// First bytes of every payload; the number is the version of what follows.
@@ -137,7 +137,11 @@ impl Item {
     }
 
     /// Writes the rows of an item into a fresh store; a head and an end have none.
-    pub fn write<S: Store>(&self, store: &mut Overlay<S>) {
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if a contact that was written before cannot be read.
+    pub fn write<S: Store>(&self, store: &mut Overlay<S>) -> Result<(), StoreError> {
         match self {
             Self::Head(_) | Self::End(_) => {}
             Self::Contact(contact) => {
@@ -145,12 +149,31 @@ impl Item {
             }
             Self::Message(saved) => {
                 saved.message.write_history(store, saved.account, saved.index);
+                saved.mark_seen(store)?;
                 if let Some(delivery) = &saved.delivery {
                     delivery.write(store, saved.message.id);
                 }
             }
             Self::Conversation(account, conversation) => conversation.put(store, account),
         }
+        Ok(())
+    }
+}
+
+impl Saved {
+    /// Its sender may not have our receipt, and then sends it to the new device again: it is known
+    /// there, and receipted. The sender's device is that of the contact, which stands before.
+    fn mark_seen<S: Store>(&self, store: &mut Overlay<S>) -> Result<(), StoreError> {
+        let Some(received) = self.message.received.filter(|_| !self.message.outgoing) else {
+            return Ok(());
+        };
+        if let Some(row) = store.get(&Key::of(Table::Contact, &self.account.0))? {
+            let contact = Contact::from_record(&row);
+            let contact = contact.map_err(|_| StoreError::Corrupt("contact row"))?;
+            let seen = Seen { digest: Vec::new(), unreadable: self.message.unreadable };
+            inbox::mark_seen(store, contact.device, self.message.id, seen, received);
+        }
+        Ok(())
     }
 }
 

@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use bitchat_proto::wire;
 use bitchat_protocol::engine::{
-    Command, CommandError, DeliveryState, Event, Export, ExportView, Extent, ImportView, Input,
-    Reply, Who,
+    Command, CommandError, DeliveryState, Event, Export, ExportView, Extent, Fact, ImportView,
+    Input, Reply, Who,
 };
 use bitchat_protocol::id::{InvitationToken, MessageId};
 use bitchat_protocol::invitation::{Invitation, Target};
@@ -133,6 +133,27 @@ fn a_link_pays_the_receipts_that_an_import_left_owed() {
 
     assert_eq!(delivery(&mut bob, id).state, DeliveryState::Delivered);
     assert_eq!((export(&mut alice).receipts, alice.shown()), (0, 1));
+}
+
+/// The keys of its receipts are used up, which says nothing about the session.
+#[test]
+fn a_file_that_is_imported_twice_heals_nothing() {
+    let (mut alice, mut bob) = pair();
+    part(&mut alice, &mut bob);
+    send(&mut bob, "alice");
+    let out = export(&mut bob);
+    import(&mut alice, &out.seals);
+    let receipts = export(&mut alice);
+    import(&mut bob, &receipts.seals);
+    link(&mut alice, &mut bob);
+    bob.facts.clear();
+
+    import(&mut bob, &receipts.seals);
+
+    let founded =
+        |fact: &Fact| matches!(fact, Fact::SessionFounded { .. } | Fact::SessionHealed(_));
+    assert!(!bob.facts.iter().any(founded), "{:?}", bob.facts);
+    assert!(bob.sends.is_empty());
 }
 
 #[test]

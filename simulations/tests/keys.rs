@@ -9,8 +9,19 @@ mod bench;
 use std::time::Duration;
 
 use bitchat_protocol::contact::KeyPolicy;
-use bitchat_protocol::engine::{Command, CommandError, Event, Export, Fact, Input, Reply, Who};
+use bitchat_protocol::crypto::Secret;
+use bitchat_protocol::engine::{
+    Command, CommandError, Engine, Event, Export, Fact, Input, Reply, Setup, Who,
+};
+use bitchat_protocol::envelope::Frame;
 use bitchat_protocol::error::Code;
+use bitchat_protocol::identity::{Account, Device, Identity, Phrase};
+use bitchat_protocol::invitation::ContactRecord;
+use bitchat_protocol::prekey::Prekeys;
+use bitchat_protocol::time::UnixMillis;
+use bitchat_simulations::Disk;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
 
 use bench::{Bench, exchange, link, pair};
 
@@ -213,4 +224,106 @@ fn what_waits_survives_a_restart() {
     assert_eq!(unanswered(&alice), Some(&Fact::KeysUnanswered { changed: 1, blocked: 1 }));
     let view = alice.contact(Command::Trust(who()));
     assert_eq!(view.device, bob.device);
+}
+
+/// A message whose receipt was lost is sent to the new device, too; a backup has brought it there.
+#[test]
+fn a_message_that_a_backup_brought_to_a_new_device_is_shown_once() {
+    let (mut alice, mut old) = pair();
+    alice.send("bob").expect("queued");
+    let frames: Vec<_> = alice.sends.drain(..).collect();
+    for (_, token, bytes) in frames {
+        old.feed(Input::Frame { peer: alice.device, number: token.0, bytes });
+        old.flush();
+    }
+    assert_eq!((old.shown(), alice.queued()), (1, 1), "its receipt was lost");
+
+    let mut bob = old.restored(2);
+    alice.feed(Input::Disconnected { peer: old.device });
+    link(&mut alice, &mut bob);
+    wait(&mut alice, &mut bob, 3);
+
+    assert_eq!(alice.queued(), 0, "the new device has receipted it");
+    let history = Command::History { who: Who("alice".to_owned()), before: None, max: 10 };
+    match bob.ask(history) {
+        Ok(Reply::Messages(messages)) => assert_eq!(messages.len(), 1, "{messages:?}"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(bob.shown(), 0, "no news");
+}
+
+/// The same device and generation with another identity key: nobody certifies that, but who has both
+/// secrets of a contact. No session is founded with it.
+#[test]
+fn another_identity_key_of_the_same_generation_is_refused() {
+    let (mut alice, bob) = pair();
+    set_policy(&mut alice, KeyPolicy::Verified);
+    alice.feed(Input::Disconnected { peer: bob.device });
+    let mut twin = Bench::new("bob", 2);
+    twin.disk = Disk::default();
+    let identity = recertified(&bob, 1, Some([7; 32]));
+    let setup = Setup { identity, nickname: "bob".to_owned(), greet: false };
+    let rng = ChaCha20Rng::seed_from_u64(77);
+    twin.engine = Engine::start(setup, twin.disk.clone(), rng, twin.now).expect("start");
+    let (from_alice, _) = alice.invitation(false);
+    twin.ask(Command::AddContact { link: from_alice, name: None }).expect("added");
+    twin.send("alice").expect("queued");
+    alice.facts.clear();
+
+    link(&mut alice, &mut twin);
+    wait(&mut alice, &mut twin, 2);
+
+    let founded = |fact: &Fact| matches!(fact, Fact::SessionFounded { initiator: false, .. });
+    assert!(!alice.facts.iter().any(founded), "{:?}", alice.facts);
+    assert_eq!((alice.shown(), twin.queued()), (0, 1));
+}
+
+/// Bob's first device with another certificate, and with another identity key if one is given.
+fn recertified(bob: &Bench, generation: u64, identity_key: Option<[u8; 32]>) -> Identity {
+    let mut rng = ChaCha20Rng::seed_from_u64(2);
+    let account = Account::from_phrase(&Phrase::generate(&mut rng).expect("phrase"));
+    let mut rng = ChaCha20Rng::seed_from_u64(2 ^ 1_u64.rotate_left(40));
+    let (signing, ours) = (Secret::random(&mut rng), Secret::random(&mut rng));
+    let identity_key = identity_key.map_or(ours, |mut bytes| Secret::take(&mut bytes));
+    let device = Device::from_secrets(signing, identity_key);
+    assert_eq!(device.id(), bob.device);
+    let certificate = account.certify(&device, 1, generation, UnixMillis(0));
+    Identity::new(device, certificate).expect("identity")
+}
+
+/// The account has certified its first device once more, after the one that waits.
+#[test]
+fn a_device_that_waits_is_forgotten_when_a_later_certificate_comes() {
+    let (mut alice, old) = pair();
+    set_policy(&mut alice, KeyPolicy::Verified);
+    let mut bob = new_device(&mut alice, 2);
+    link(&mut alice, &mut bob);
+
+    let now = alice.now.wall;
+    let mut prekeys = Prekeys::generate(&mut ChaCha20Rng::seed_from_u64(5), now);
+    let identity = recertified(&old, 3, None);
+    let record = ContactRecord::issue(&identity, &mut prekeys, &[], now).expect("issued");
+    let bytes = Frame::RecordResponse(Some(record)).encode();
+    alice.feed(Input::Frame { peer: old.device, number: 1, bytes });
+    alice.flush();
+
+    let view = alice.contact(Command::Trust(who()));
+    assert_eq!((view.device, view.waiting), (old.device, None), "generations never go back");
+    alice.send("bob").expect("not blocked");
+}
+
+/// An invitation of the device that we know changes nothing about the one that waits.
+#[test]
+fn nothing_is_queued_for_a_blocked_contact_that_is_added_again() {
+    let (mut alice, mut old) = pair();
+    set_policy(&mut alice, KeyPolicy::Verified);
+    let mut bob = new_device(&mut alice, 2);
+    link(&mut alice, &mut bob);
+    let (link, _) = old.invitation(false);
+    alice.sends.clear();
+
+    let added = alice.ask(Command::AddContact { link, name: None });
+
+    assert!(matches!(added, Err(CommandError::KeyChanged)), "{added:?}");
+    assert!(alice.sends.is_empty());
 }

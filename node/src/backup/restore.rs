@@ -109,7 +109,8 @@ fn fill<R: Read>(store: &SledStore, backup: &mut Opened<R>) -> Result<Contents, 
     let mut overlay = Overlay::new(store.clone());
     while let Some(item) = backup.item()? {
         check(&item)?;
-        item.write(&mut overlay);
+        let written = item.write(&mut overlay);
+        written.map_err(|error| NodeError::StoreFailed { reason: error.to_string() })?;
         if overlay.open_writes() >= COMMIT_ROWS {
             commit(store, &mut overlay)?;
         }

@@ -9,7 +9,7 @@ use rand_core::CryptoRng;
 use super::frame::RETRY_AFTER;
 use super::keys::Keys;
 use super::{Engine, Event, Fact, Output};
-use crate::contact::{self, CONTACTS_MAX, Contact, KeyPolicy};
+use crate::contact::{self, CONTACTS_MAX, Contact, KeyPolicy, Newer};
 use crate::envelope::{Content, Envelope, Introduction};
 use crate::error::{Error, Malformed};
 use crate::handshake;
@@ -185,12 +185,16 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             contact.changed = Some(self.now.wall);
         }
         contact.move_to(device, certificate.generation());
+        let is_later = |newer: &Newer| newer.generation > contact.generation;
+        contact.pending = contact.pending.take().filter(is_later);
         contact.addresses = record.addresses().to_vec();
         contact.record = Some(bytes);
         self.save_contact(contact.clone());
         self.show_former(&contact);
         if keys == Keys::Accepted {
             self.say_keys_changed(account);
+        } else {
+            self.report_keys(); // One that waited may wait no more.
         }
         Ok(())
     }

@@ -97,6 +97,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             return Err(CommandError::KeyUnproven);
         }
         let mut contact = self.book.get(&account).cloned().unwrap_or(known);
+        if contact.is_blocked() {
+            return Err(CommandError::KeyChanged);
+        }
         contact.token = invited.token;
         if contact.record.is_none() {
             contact.addresses = invited.addresses;

@@ -59,7 +59,11 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
 
     /// An envelope over the link of its sender.
     fn direct(&mut self, peer: DeviceId, number: u64, envelope: &Envelope) -> Result<(), Error> {
-        if self.envelope(peer, envelope)? == Taken::Unreadable {
+        let taken = self.envelope(peer, envelope);
+        if let Err(error) = &taken {
+            self.heal(peer, envelope, error);
+        }
+        if taken? == Taken::Unreadable {
             self.refuse_for_good(peer, number);
         }
         Ok(())
@@ -74,11 +78,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             let account = self.book.of_device(&peer).ok_or(Error::Stranger)?.account;
             return Ok(self.duplicate(account, message, known.unreadable));
         }
-        let opened = self.open(peer, envelope);
-        if let Err(error) = &opened {
-            self.heal(peer, envelope, error);
-        }
-        let (account, content) = opened?;
+        let (account, content) = self.open(peer, envelope)?;
         // From now on these are the bytes that a retry repeats.
         let take = |unreadable| Seen { digest, unreadable };
         if let Some(known) = known {

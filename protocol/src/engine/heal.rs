@@ -107,11 +107,12 @@ impl Heals {
 }
 
 impl<S: Store, R: CryptoRng> Engine<S, R> {
-    /// A frame of `peer` did not open. If that can be healed, and it is time, starts a fresh session
+    /// A frame that `peer` sent over its link did not open (what comes out of a file may be old, and is not
+    /// answered). If that can be healed, and it is time, starts a fresh session
     /// with the device and says there what could not be opened.
     pub(super) fn heal(&mut self, peer: DeviceId, envelope: &Envelope, error: &Error) {
         if !self.links.contains(&peer) {
-            return; // It came out of a file: there is nobody to answer.
+            return;
         }
         let Some(contact) = self.book.of_device(&peer).filter(|known| !known.is_blocked()) else {
             return;

@@ -37,17 +37,14 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         certificate: &Certificate,
     ) -> Result<Keys, Error> {
         let (device, generation) = (certificate.device(), certificate.generation());
-        if device == known.device && generation == known.generation {
+        let before = known.record.as_deref().map(ContactRecord::parse).transpose()?;
+        let same_dh =
+            before.is_none_or(|old| old.certificate().identity_dh() == certificate.identity_dh());
+        if generation >= known.generation && device == known.device && same_dh {
             return Ok(Keys::Same);
         }
         if generation <= known.generation {
             return Err(Error::Stale("certificate of an earlier device"));
-        }
-        let before = known.record.as_deref().map(ContactRecord::parse).transpose()?;
-        let same_dh =
-            before.is_none_or(|old| old.certificate().identity_dh() == certificate.identity_dh());
-        if device == known.device && same_dh {
-            return Ok(Keys::Same);
         }
         match &known.pending {
             Some(newer) if generation < newer.generation => {

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use bitchat_proto::prost::Message as _;
 use bitchat_proto::rest;
+use bitchat_protocol::backup::{Head, Intake, Item};
 use bitchat_protocol::crypto::Secret;
 use bitchat_protocol::engine::{
-    Command, CommandError, CommandId, ContactView, Engine, Event, Fact, Input, Output, Reply,
-    SendToken, Setup, Who,
+    BackupCursor, Command, CommandError, CommandId, ContactView, Engine, Event, Fact, Input,
+    Output, Reply, SendToken, Setup, Who, restored_key,
 };
 use bitchat_protocol::envelope::{Body, Content};
 use bitchat_protocol::error::Code;
@@ -120,6 +121,37 @@ impl Bench {
         self.facts.clear();
         self.poll();
         self.flush();
+    }
+
+    /// The account on its n-th device, made from a backup of this one with its messages.
+    pub(crate) fn restored(&mut self, generation: u32) -> Self {
+        let head = Item::Head(Head {
+            phrase_entropy: Secret::take(&mut [1; 32]),
+            nickname: self.nickname.to_owned(),
+            number: 1,
+            generation: 1,
+            created: self.now.wall,
+            history: true,
+        });
+        let (mut intake, mut cursor) = (Intake::default(), Some(BackupCursor::default()));
+        intake.push(&head.frame());
+        while let Some(from) = cursor {
+            match self.ask(Command::BackupPage { cursor: from, history: true }) {
+                Ok(Reply::BackupPage(page)) => {
+                    intake.push(&page.items);
+                    cursor = page.next;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        let disk = Disk::default();
+        let mut overlay = Overlay::new(disk.clone());
+        while let Some(item) = intake.item().expect("own items") {
+            item.write(&mut overlay).expect("rows");
+        }
+        overlay.put(restored_key(), vec![1]);
+        let _ = disk.commit(&overlay.seal().expect("rows"));
+        Self::over(disk, self.nickname, self.seed, (generation, 0), self.now)
     }
 
     /// Where the first frame to a device stands in `sends`.
