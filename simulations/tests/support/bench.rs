@@ -40,6 +40,7 @@ pub(crate) struct Bench {
     pub(crate) facts: Vec<Fact>,
     nickname: &'static str,
     seed: u64,
+    generation: u32,
     lives: u64,
     batches: VecDeque<Batch>,
     replies: VecDeque<Result<Reply, CommandError>>,
@@ -72,7 +73,7 @@ impl Bench {
     /// Dies with everything that is not on the disk, and starts again.
     pub(crate) fn restart(&mut self) {
         let lives = self.lives + 1;
-        *self = Self::over(self.disk.clone(), self.nickname, self.seed, (1, lives), self.now);
+        *self = Self::over(self.disk.clone(), self.nickname, self.seed, (self.generation, lives), self.now);
     }
 
     fn over(
@@ -95,6 +96,7 @@ impl Bench {
             now,
             nickname,
             seed,
+            generation,
             lives,
             sends: VecDeque::new(),
             events: Vec::new(),
@@ -111,7 +113,7 @@ impl Bench {
 
     /// The process ends and starts again on the same disk.
     pub(crate) fn revive(&mut self, seed: u64) {
-        let identity = moved(seed, 1);
+        let identity = moved(seed, self.generation);
         let setup = Setup { identity, nickname: "again".to_owned(), greet: false };
         // No randomness comes twice, whatever became of the disk.
         self.lives += 1;
@@ -151,7 +153,8 @@ impl Bench {
         }
         overlay.put(restored_key(), vec![1]);
         let _ = disk.commit(&overlay.seal().expect("rows"));
-        Self::over(disk, self.nickname, self.seed, (generation, 0), self.now)
+        let lives = self.lives + 1; // No randomness comes twice.
+        Self::over(disk, self.nickname, self.seed, (generation, lives), self.now)
     }
 
     /// Where the first frame to a device stands in `sends`.
