@@ -339,3 +339,60 @@ fn prekeys_that_were_lost_with_the_disk_are_disowned() {
     assert_eq!((bob.shown(), alice.queued()), (2, 0), "his new record names keys that he has");
     assert!(!bob.facts.iter().any(|fact| matches!(fact, Fact::SessionHealed(_))));
 }
+
+/// Its contacts are healed; whoever it does not know yet founds another session by himself, seldom.
+#[test]
+fn a_newcomer_gets_through_although_the_keys_that_it_was_handed_are_lost() {
+    let (mut alice, mut bob) = (Bench::new("alice", 1), Bench::new("bob", 2));
+    let (link_text, _) = alice.invitation(true);
+    bob.ask(Command::AddContact { link: link_text, name: None }).expect("added");
+    bob.send("alice").expect("queued");
+    alice.feed(Input::Connected { peer: bob.device });
+    bob.feed(Input::Connected { peer: alice.device });
+    bob.flush();
+    let (peer, token, question) = bob.sends.pop_front().expect("a question");
+    alice.feed(Input::Frame { peer: bob.device, number: token.0, bytes: question });
+    bob.feed(Input::Accepted { peer, token });
+    alice.flush();
+    let (_, token, answer) = alice.sends.pop_front().expect("an answer");
+    bob.feed(Input::Frame { peer: alice.device, number: token.0, bytes: answer });
+    bob.flush();
+    assert_eq!((founded(&bob), bob.sends.len()), (1, 2), "a greeting and a text");
+    bob.sends.clear();
+    bob.feed(Input::Disconnected { peer: alice.device });
+    alice.disk.lose(Table::OneTimePrekey);
+    alice.revive(1);
+
+    link(&mut alice, &mut bob);
+    for _ in 0..5 {
+        alice.pass(SECOND);
+        bob.pass(SECOND);
+        exchange(&mut alice, &mut bob);
+    }
+
+    assert_eq!((alice.shown(), bob.queued()), (1, 0));
+    assert_eq!(founded(&bob), 2);
+}
+
+/// One that refuses whatever founds a session costs a bounded number of handshakes.
+#[test]
+fn foundings_that_are_refused_are_repeated_ever_more_seldom() {
+    let (alice, mut bob) = {
+        let (mut alice, mut bob) = (Bench::new("alice", 1), Bench::new("bob", 2));
+        let (link_text, _) = alice.invitation(true);
+        bob.ask(Command::AddContact { link: link_text, name: None }).expect("added");
+        (alice, bob)
+    };
+    bob.feed(Input::Connected { peer: alice.device });
+    for _ in 0..6 * 3_600 {
+        bob.pass(SECOND);
+        bob.flush();
+        while let Some((peer, token, _)) = bob.sends.pop_front() {
+            let (code, retry_after) = (Code::Rejected, Duration::ZERO);
+            bob.feed(Input::Refused { peer, token, code, retry_after });
+            bob.flush();
+        }
+    }
+
+    assert!((2..=13).contains(&founded(&bob)), "{}", founded(&bob));
+}

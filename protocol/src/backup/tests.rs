@@ -126,7 +126,7 @@ fn items_that_are_missing_doubled_or_out_of_order_are_refused() {
 fn a_restored_row_is_what_the_profile_had() {
     let mut overlay = Overlay::new(MemoryStore::default());
     for item in whole() {
-        item.write(&mut overlay);
+        item.write(&mut overlay).expect("rows");
     }
 
     let row = overlay.get(&Key::of(Table::Contact, &BOB.0)).expect("reads").expect("is there");

@@ -158,7 +158,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 self.timers.set_if_none(Reason::Retry(account), self.now.mono + pause);
             }
             // It could not be opened there. The row stays; it is sent again when its receipt is overdue.
-            Code::Rejected => {}
+            Code::Rejected => self.founding_refused(account)?,
         }
         Ok(())
     }

@@ -72,6 +72,12 @@ impl Heals {
         if heal.wanted.len() < UNREADABLE_IDS_MAX && !heal.wanted.contains(&message) {
             heal.wanted.push(message);
         }
+        self.leave(account, now)
+    }
+
+    /// Asks leave for a round.
+    fn leave(&mut self, account: AccountId, now: Moment) -> Leave {
+        let heal = self.contacts.entry(account).or_default();
         let since = heal.last.map(|last| now.since(last));
         if since.is_some_and(|since| since < heal.pause()) {
             let first = !std::mem::replace(&mut heal.held_up, true);
@@ -193,6 +199,23 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             return self.heal_now(account, device, "unknown_session");
         }
         Ok(())
+    }
+
+    /// A contact refused a frame. If that was to found a session, it may have lost the prekeys that the
+    /// frame names, and does not heal whom it does not know yet: another session is founded, at the
+    /// same pace, and its record is asked for, since ours may name what it has lost.
+    pub(super) fn founding_refused(&mut self, account: AccountId) -> Result<(), Error> {
+        let Some(contact) = self.book.get(&account).filter(|known| !known.is_blocked()) else {
+            return Ok(());
+        };
+        let device = contact.device;
+        if !self.sessions.is_unconfirmed(device, &self.store)?
+            || self.heals.leave(account, self.now.mono) != Leave::Now
+        {
+            return Ok(());
+        }
+        self.ask_for_record(account, device)?;
+        self.renew_session(account, device)
     }
 
     /// The contact could not open these. Founding its session has made everything without a receipt

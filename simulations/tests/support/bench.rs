@@ -73,7 +73,13 @@ impl Bench {
     /// Dies with everything that is not on the disk, and starts again.
     pub(crate) fn restart(&mut self) {
         let lives = self.lives + 1;
-        *self = Self::over(self.disk.clone(), self.nickname, self.seed, (self.generation, lives), self.now);
+        *self = Self::over(
+            self.disk.clone(),
+            self.nickname,
+            self.seed,
+            (self.generation, lives),
+            self.now,
+        );
     }
 
     fn over(
