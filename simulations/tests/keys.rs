@@ -252,6 +252,25 @@ fn a_message_that_a_backup_brought_to_a_new_device_is_shown_once() {
     assert_eq!(bob.shown(), 0, "no news");
 }
 
+/// A message that waits for its predecessor is receipted already: a backup must not leave it out.
+#[test]
+fn a_message_that_is_held_while_a_backup_is_made_is_in_it() {
+    let (mut alice, mut old) = pair();
+    alice.send("bob").expect("queued");
+    alice.flush();
+    let first = alice.sends.pop_front().expect("a frame");
+    alice.send("bob").expect("queued");
+    exchange(&mut alice, &mut old);
+    assert_eq!((old.shown(), alice.queued()), (0, 1), "the second is held, and receipted");
+
+    let mut bob = old.restored(2);
+    drop(first);
+
+    let history = Command::History { who: Who("alice".to_owned()), before: None, max: 10 };
+    let messages = bob.ask(history);
+    assert!(matches!(&messages, Ok(Reply::Messages(shown)) if shown.len() == 1), "{messages:?}");
+}
+
 /// The same device and generation with another identity key: nobody certifies that, but who has both
 /// secrets of a contact. No session is founded with it.
 #[test]
