@@ -48,7 +48,8 @@ pub struct Contact {
     pub policy: KeyPolicy,
     /// When its keys changed last, until the user has answered.
     pub changed: Option<UnixMillis>,
-    /// A newer device that waits for the user: meanwhile nothing is sent and it is not listened to.
+    /// A newer device that waits for the user: meanwhile no message is sent to the contact, and this
+    /// device is not listened to. Receipts and our record still go to the one that was trusted.
     pub pending: Option<Newer>,
 }
 

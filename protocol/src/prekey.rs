@@ -37,6 +37,10 @@ pub const ROTATION: Duration = DAY.saturating_mul(7);
 /// A replaced key is kept this long for records that are still under way.
 pub const RETENTION: Duration = DAY.saturating_mul(30);
 
+/// Age at which a replaced key goes in any case: a device that was off for months replaces its keys late.
+/// Less than initial messages are remembered (`handshake`), so that none can found a session twice.
+pub const AGE_MAX: Duration = DAY.saturating_mul(70);
+
 /// Keys of one kind, the current one included. A week's rotation and 30 days of retention need 6; the
 /// rest is for clocks that jump.
 pub const KEPT_MAX: usize = 8;
@@ -170,7 +174,9 @@ impl<S> Ring<S> {
 
     /// When each key was replaced: as its successor was created.
     fn has_outlived(&self, now: UnixMillis) -> bool {
-        self.iter().zip(&self.previous).any(|(successor, _)| is_over(successor.created, now))
+        self.iter()
+            .zip(&self.previous)
+            .any(|(successor, key)| is_over(successor.created, now) || is_aged(key.created, now))
     }
 
     fn replace(&mut self, secret: S, now: UnixMillis) {
@@ -183,7 +189,7 @@ impl<S> Ring<S> {
     fn forget(&mut self, now: UnixMillis) {
         let mut replaced = self.current.created;
         self.previous.retain(|key| {
-            let keep = !is_over(replaced, now);
+            let keep = !is_over(replaced, now) && !is_aged(key.created, now);
             replaced = key.created;
             keep
         });
@@ -192,6 +198,10 @@ impl<S> Ring<S> {
 
 fn is_over(replaced: UnixMillis, now: UnixMillis) -> bool {
     now.since(replaced) >= RETENTION
+}
+
+fn is_aged(created: UnixMillis, now: UnixMillis) -> bool {
+    now.since(created) >= AGE_MAX
 }
 
 #[cfg(test)]
@@ -221,6 +231,17 @@ mod tests {
         prekeys.rotate(&mut rng, rotated.plus(RETENTION));
         assert!(prekeys.signed_by_id(1).is_none() && prekeys.kem_by_id(1).is_none());
         assert!(prekeys.signed_by_id(2).is_some() && prekeys.kem_by_id(2).is_some());
+    }
+
+    #[test]
+    fn a_device_that_was_off_for_months_keeps_no_key_that_its_memory_of_replays_does_not_cover() {
+        let (mut prekeys, mut rng) = prekeys();
+
+        prekeys.rotate(&mut rng, NOW.plus(DAY * 69));
+        assert!(prekeys.signed_by_id(1).is_some() && prekeys.kem_by_id(1).is_some());
+        prekeys.rotate(&mut rng, NOW.plus(DAY * 70));
+
+        assert!(prekeys.signed_by_id(1).is_none() && prekeys.kem_by_id(1).is_none());
     }
 
     #[test]

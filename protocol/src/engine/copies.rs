@@ -86,7 +86,6 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         for account in accounts {
             if self.hello(account).is_err() {
                 self.fact(Fact::BoundReached("outbox"));
-                break;
             }
         }
         self.store.delete(restored_key());

@@ -5,11 +5,14 @@ use std::time::Duration;
 use bitchat_proto::prost::Message as _;
 use bitchat_proto::rest;
 
+use crate::prekey::AGE_MAX;
 use crate::store::{Key, Overlay, Store, StoreError, Table, TableCursor};
 use crate::time::UnixMillis;
 
-/// Longer than any prekey is kept: an initial message that outlives it names a key that is gone.
-const REMEMBERED: Duration = Duration::from_secs(45 * 24 * 3600);
+/// Longer than any prekey is kept: an initial message that outlives
+/// it names a key that is gone.
+const REMEMBERED: Duration = Duration::from_secs(75 * 24 * 3600);
+const _: () = assert!(AGE_MAX.as_secs() < REMEMBERED.as_secs());
 
 const PAGE: usize = 1_000;
 
@@ -59,7 +62,7 @@ mod tests {
     use crate::store::MemoryStore;
 
     #[test]
-    fn an_initial_message_is_remembered_for_45_days() {
+    fn an_initial_message_is_remembered_for_75_days() {
         let mut disk = MemoryStore::default();
         let mut store = Overlay::new(MemoryStore::default());
         remember_replay(&mut store, &[1; 32], UnixMillis(0));
@@ -67,9 +70,9 @@ mod tests {
         let mut store = Overlay::new(disk);
         let day = |days: u64| UnixMillis(days * 24 * 3_600_000);
 
-        purge_replays(&mut store, None, day(45)).expect("rows");
+        purge_replays(&mut store, None, day(75)).expect("rows");
         assert_eq!(is_replay(&store, &[1; 32]), Ok(true));
-        purge_replays(&mut store, None, day(46)).expect("rows");
+        purge_replays(&mut store, None, day(76)).expect("rows");
         assert_eq!(is_replay(&store, &[1; 32]), Ok(false));
     }
 }
