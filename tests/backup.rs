@@ -158,6 +158,8 @@ fn a_copied_home_warns_until_it_is_accepted_and_a_moved_one_does_not() {
     copy(moved.home(), copied.home());
     assert_eq!(warnings(&copied), ["copied_datadir"]);
     assert_eq!(warnings(&copied), ["copied_datadir"], "it stands");
+    assert!(copied.run(&["id"]).stderr.contains("was copied"), "a command that needs no daemon");
+    assert!(!moved.run(&["id"]).stderr.contains("was copied"));
     assert_eq!(copied.run(&["status", "--dismiss", "copied_datadir"]).code, 0);
     assert_eq!(warnings(&copied), Vec::<String>::new());
     assert_eq!(warnings(&moved), Vec::<String>::new());

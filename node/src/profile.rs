@@ -129,7 +129,8 @@ impl Credentials {
         }
         if factors.passphrase.is_none() && factors.key_file.is_some() {
             return Err(NodeError::Config {
-                problem: "a key file is a second factor: it needs a passphrase beside it".to_owned(),
+                problem: "a key file is a second factor: it needs a passphrase beside it"
+                    .to_owned(),
                 hint: "leave out either `--no-passphrase` or the key file".to_owned(),
             });
         }

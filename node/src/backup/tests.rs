@@ -180,8 +180,8 @@ fn a_restore_is_a_new_device_of_a_higher_generation_with_the_old_contacts() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let home = Home::at(dir.path().join("home"));
 
-    let restored =
-        restore(&home, Cursor::new(backup(300)), PASSPHRASE, Credentials::default()).expect("an empty home");
+    let restored = restore(&home, Cursor::new(backup(300)), PASSPHRASE, Credentials::default())
+        .expect("an empty home");
     let unlocked = Keystore::open(&home.keystore(), &Factors::default())
         .expect("no passphrase")
         .into_unlocked();
@@ -202,7 +202,8 @@ fn a_restore_is_a_new_device_of_a_higher_generation_with_the_old_contacts() {
 fn a_home_that_has_a_profile_is_left_alone() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let home = Home::at(dir.path().join("home"));
-    restore(&home, Cursor::new(backup(1)), PASSPHRASE, Credentials::default()).expect("an empty home");
+    restore(&home, Cursor::new(backup(1)), PASSPHRASE, Credentials::default())
+        .expect("an empty home");
     let before = std::fs::read(home.keystore()).expect("reads");
 
     let again = restore(&home, Cursor::new(backup(1)), PASSPHRASE, Credentials::default());
@@ -217,7 +218,8 @@ fn a_restore_that_fails_leaves_no_profile_and_can_be_begun_again() {
     let home = Home::at(dir.path().join("home"));
     let file = backup(300);
 
-    let cut = restore(&home, Cursor::new(&file[..file.len() - 20]), PASSPHRASE, Credentials::default());
+    let cut =
+        restore(&home, Cursor::new(&file[..file.len() - 20]), PASSPHRASE, Credentials::default());
     assert!(matches!(cut, Err(NodeError::BackupDamaged { .. })), "{cut:?}");
     assert!(!home.has_profile() && !home.data().exists());
 
@@ -282,7 +284,8 @@ fn a_restore_that_was_killed_does_not_hinder_a_profile_nor_stay_beside_it() {
     for moved in [false, true] {
         let dir = tempfile::tempdir().expect("temporary directory");
         let home = Home::at(dir.path().join("home"));
-        restore(&home, Cursor::new(backup(1)), PASSPHRASE, Credentials::default()).expect("restores");
+        restore(&home, Cursor::new(backup(1)), PASSPHRASE, Credentials::default())
+            .expect("restores");
         fs::create_dir(home.staging()).expect("makes");
         for name in ["keystore.json", "keystore.key"] {
             fs::rename(home.root().join(name), home.staging().join(name)).expect("renames");

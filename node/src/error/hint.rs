@@ -41,6 +41,9 @@ impl NodeError {
                 "use the newer `bitchat` that wrote it"
             }
             Self::StoreFailed { .. } => DISK,
+            Self::RotationUnfinished { .. } => {
+                "look at the free space of the disk (`df -h`), then run `bitchat key rotate` again"
+            }
             Self::NoPassphrase => "type it when asked, or give `--passphrase-file FILE`",
             Self::WrongPassphrase => AGAIN,
             Self::WrongFactors => FACTORS,

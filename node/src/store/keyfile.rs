@@ -278,7 +278,8 @@ mod tests {
     /// the only one that opens would lose every key.
     #[test]
     fn a_settling_that_stops_anywhere_leaves_a_slot_that_opens() {
-        let foreign = |dir: &Path, ring: &Ring| open(dir).0.lend(&keys(2), ring, ring).expect("lends");
+        let foreign =
+            |dir: &Path, ring: &Ring| open(dir).0.lend(&keys(2), ring, ring).expect("lends");
         let damaged = |number: usize| {
             move |dir: &Path, _: &Ring| {
                 let mut bytes = fs::read(path(dir)).expect("reads");
