@@ -204,12 +204,12 @@ fn a_home_that_has_a_profile_is_left_alone() {
     let home = Home::at(dir.path().join("home"));
     restore(&home, Cursor::new(backup(1)), PASSPHRASE, Credentials::default())
         .expect("an empty home");
-    let before = std::fs::read(home.keystore()).expect("reads");
+    let before = fs::read(home.keystore()).expect("reads");
 
     let again = restore(&home, Cursor::new(backup(1)), PASSPHRASE, Credentials::default());
 
     assert!(matches!(again, Err(NodeError::ProfileExists { .. })));
-    assert_eq!(std::fs::read(home.keystore()).expect("reads"), before);
+    assert_eq!(fs::read(home.keystore()).expect("reads"), before);
 }
 
 #[test]
@@ -224,8 +224,8 @@ fn a_restore_that_fails_leaves_no_profile_and_can_be_begun_again() {
     assert!(!home.has_profile() && !home.data().exists());
 
     // As if the process had died between the two renames.
-    std::fs::create_dir_all(home.staging()).expect("creates");
-    std::fs::create_dir_all(home.data().join("db")).expect("creates");
+    fs::create_dir_all(home.staging()).expect("creates");
+    fs::create_dir_all(home.data().join("db")).expect("creates");
     assert!(restore(&home, Cursor::new(&file), PASSPHRASE, Credentials::default()).is_ok());
 }
 

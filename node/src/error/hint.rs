@@ -8,6 +8,8 @@ use bitchat_protocol::engine::CommandError;
 use super::NodeError;
 
 const DISK: &str = "look at the free space and health of the disk (`df -h`), then try again";
+const ROTATE: &str =
+    "look at the free space of the disk (`df -h`), then run `bitchat key rotate` again";
 const RECOVER: &str = "keep a copy of the home, then set up an empty one with \
     `bitchat init --recover` and your 24 words";
 const AGAIN: &str = "type it again; if it is lost: `bitchat init --recover` with your 24 words";
@@ -41,9 +43,7 @@ impl NodeError {
                 "use the newer `bitchat` that wrote it"
             }
             Self::StoreFailed { .. } => DISK,
-            Self::RotationUnfinished { .. } => {
-                "look at the free space of the disk (`df -h`), then run `bitchat key rotate` again"
-            }
+            Self::RotationUnfinished { .. } => ROTATE,
             Self::NoPassphrase => "type it when asked, or give `--passphrase-file FILE`",
             Self::WrongPassphrase => AGAIN,
             Self::WrongFactors => FACTORS,
