@@ -97,9 +97,11 @@ impl Verb {
 
 /// Says that another copy of this profile is or may be in use: what is done here spoils that one.
 async fn warn_of_copies(client: &Client, out: &mut Output) -> Result<(), UserError> {
-    for warning in client.status().await?.warnings {
-        if ["copied_datadir", "superseded"].contains(&warning.code.as_str()) {
-            out.warn(&warning.code, &warning.message, &warning.hint);
+    for said in client.status().await?.warnings {
+        match said.code.as_str() {
+            "copied_datadir" => out.warn("copied_datadir", &said.message, &said.hint),
+            "superseded" => out.warn("superseded", &said.message, &said.hint),
+            _ => {}
         }
     }
     Ok(())
