@@ -158,6 +158,8 @@ fn a_copied_home_warns_until_it_is_accepted_and_a_moved_one_does_not() {
     copy(moved.home(), copied.home());
     assert_eq!(warnings(&copied), ["copied_datadir"]);
     assert_eq!(warnings(&copied), ["copied_datadir"], "it stands");
+    assert!(copied.run(&["id"]).stderr.contains("was copied"), "a command that needs no daemon");
+    assert!(!moved.run(&["id"]).stderr.contains("was copied"));
     assert_eq!(copied.run(&["status", "--dismiss", "copied_datadir"]).code, 0);
     assert_eq!(warnings(&copied), Vec::<String>::new());
     assert_eq!(warnings(&moved), Vec::<String>::new());
@@ -290,4 +292,25 @@ fn a_backup_goes_through_a_pipe_under_the_profiles_own_passphrase() {
     assert!(piped.status.success(), "{}", String::from_utf8_lossy(&piped.stderr));
     assert_eq!(copy.json(&["id"])[0]["account"], alice.json(&["id"])[0]["account"]);
     assert_eq!(copy.json(&["id"])[0]["nickname"], "alice");
+}
+
+/// A second factor is not lost without a word: a backup says that it is not guarded by it, and a
+/// restore with it makes a profile that needs it.
+#[test]
+fn a_key_file_does_not_guard_a_backup_which_says_so_and_guards_a_restore_that_names_it() {
+    let stage = Stage::new();
+    let (secret, key) = (passphrase(&stage), stage.path("stick").display().to_string());
+    let file = stage.path("backup.age").display().to_string();
+    let at = |name: &str| Profile::at(stage.path(name));
+    let both = ["--passphrase-file", &secret, "--key-file", &key];
+    let alice = at("alice").with(&both);
+    assert_eq!(alice.run(&["init", "--name", "alice"]).code, 0);
+
+    let made = alice.run(&["backup", "create", &file]);
+    let restored = at("copy").with(&both).run(&["backup", "restore", &file]);
+
+    assert!(made.code == 0 && made.stderr.contains("its passphrase alone opens it"), "{made:?}");
+    assert_eq!(restored.code, 0, "{restored:?}");
+    assert_eq!(at("copy").with(&both[..2]).run(&["id"]).code, 1, "the key file is not asked for");
+    assert_eq!(at("copy").with(&both).run(&["id"]).code, 0);
 }

@@ -4,7 +4,7 @@ use clap::Subcommand;
 
 use crate::attach::{Context, attach};
 use crate::client::Client;
-use crate::error::Stop;
+use crate::error::{Stop, UserError};
 use crate::output::Output;
 
 mod backup;
@@ -81,6 +81,10 @@ impl Verb {
             Self::Demo(verb) => verb.run(out).await,
             Self::Node(verb) => {
                 let (client, guest) = attach(context, out).await?;
+                // A daemon has said so in its log, and `status` says it itself.
+                if !client.is_daemon() && !matches!(verb, NodeVerb::Status(_)) {
+                    warn_of_copies(&client, out).await?;
+                }
                 let result = verb.run(&client, out).await;
                 // Seen before the node stops, which may take a moment.
                 let flushed = out.flush();
@@ -89,6 +93,18 @@ impl Verb {
             }
         }
     }
+}
+
+/// Says that another copy of this profile is or may be in use: what is done here spoils that one.
+async fn warn_of_copies(client: &Client, out: &mut Output) -> Result<(), UserError> {
+    for said in client.status().await?.warnings {
+        match said.code.as_str() {
+            "copied_datadir" => out.warn("copied_datadir", &said.message, &said.hint),
+            "superseded" => out.warn("superseded", &said.message, &said.hint),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 impl NodeVerb {

@@ -77,6 +77,12 @@ pub enum NodeError {
         /// What the system said.
         reason: String,
     },
+    /// The data key was replaced, and rows wait for their new keys.
+    #[error("the data key is new, but not all rows have new keys yet: {reason}")]
+    RotationUnfinished {
+        /// What the system said.
+        reason: String,
+    },
     /// The key store needs a passphrase and none was given.
     #[error("the key store needs a passphrase")]
     NoPassphrase,

@@ -199,6 +199,26 @@ impl Home {
         self.root.join("restore.new")
     }
 
+    /// Clears what an interrupted restore left: nobody was told that it exists. Only for whoever holds
+    /// the lock of a home without profile.
+    ///
+    /// # Errors
+    ///
+    /// [`HomeError::Unwritable`], also if there is data that no restore left.
+    pub(crate) fn clear_restore(&self) -> Result<(), HomeError> {
+        let failed = |path: PathBuf| move |source| HomeError::Unwritable { path, source };
+        if self.staging().symlink_metadata().is_ok() {
+            // In this order: the staging directory is what says that the data is a leftover.
+            for dir in [self.data(), self.staging()] {
+                disk::remove_dir(&dir).map_err(failed(dir.clone()))?;
+            }
+        }
+        if self.data().symlink_metadata().is_ok() {
+            return Err(failed(self.data())(ErrorKind::AlreadyExists.into()));
+        }
+        Ok(())
+    }
+
     /// The version file.
     #[must_use]
     pub fn version_file(&self) -> PathBuf {

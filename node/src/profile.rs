@@ -75,16 +75,7 @@ pub fn create_profile(home: &Home, request: NewProfile) -> Result<CreatedProfile
         let bad = |problem| NodeError::Protocol(CommandError::BadName(problem));
         contact::usable(&request.name).map_err(bad)?;
     }
-    let factors = request.credentials.factors()?;
-    if factors.passphrase.is_none() && !request.allow_no_passphrase {
-        return Err(NodeError::NoPassphrase);
-    }
-    if factors.passphrase.is_none() && factors.key_file.is_some() {
-        return Err(NodeError::Config {
-            problem: "a key file is a second factor: it needs a passphrase beside it".to_owned(),
-            hint: "leave out either `--no-passphrase` or the key file".to_owned(),
-        });
-    }
+    let factors = request.credentials.guarding(request.allow_no_passphrase)?;
     let mut rng = UnwrapErr(SysRng);
     let phrase = match &request.recover {
         Some(words) => Phrase::parse(words),
@@ -104,6 +95,9 @@ pub fn create_profile(home: &Home, request: NewProfile) -> Result<CreatedProfile
     check_socket_path(home)?;
     home.create()?;
     let _lock = home.lock()?;
+    if !home.has_profile() {
+        home.clear_restore()?; // Before there are keys that would not open what it left.
+    }
     let unlocked = Keystore::create(&home.keystore(), &factors, &secrets, &mut rng)?;
     // Made here, so that a store that is missing later is a loss to be told and not a fresh start.
     drop(SledStore::open(&home.data(), unlocked.store_keys)?);
@@ -127,6 +121,22 @@ pub(crate) fn check_socket_path(home: &Home) -> Result<(), NodeError> {
 }
 
 impl Credentials {
+    /// What is to guard a new key store.
+    pub(crate) fn guarding(self, allow_no_passphrase: bool) -> Result<Factors, NodeError> {
+        let factors = self.factors()?;
+        if factors.passphrase.is_none() && !allow_no_passphrase {
+            return Err(NodeError::NoPassphrase);
+        }
+        if factors.passphrase.is_none() && factors.key_file.is_some() {
+            return Err(NodeError::Config {
+                problem: "a key file is a second factor: it needs a passphrase beside it"
+                    .to_owned(),
+                hint: "leave out either `--no-passphrase` or the key file".to_owned(),
+            });
+        }
+        Ok(factors)
+    }
+
     fn factors(self) -> Result<Factors, NodeError> {
         let passphrase =
             self.passphrase.as_deref().map(|text| Passphrase::new(text)).transpose()?;

@@ -79,7 +79,9 @@ impl SledStore {
         Ok(Self { inner: Arc::new(Inner::open(dir, &keys, epochs)?) })
     }
 
-    /// Hands the closed store in `dir` from the keys `old` to `new`: no row is touched. `swap` makes
+    /// Hands the closed store in `dir` from the keys `old` to `new`: no row is touched, and what is
+    /// written from then on is under keys that `old` never opened, as soon as both chains turned.
+    /// `swap` makes
     /// `new` the keys that the profile will open it with, durably, and is called while either opens
     /// it; so a stop at any point, or a failing `swap`, leaves a store that its profile opens.
     ///
@@ -94,7 +96,8 @@ impl SledStore {
     ) -> Result<(), StoreOpenError> {
         let failed = |source| StoreOpenError::Io { dir: dir.to_owned(), source };
         let (mut file, ring) = open::open_keys(dir, old)?;
-        file.lend(new, &ring).map_err(failed)?;
+        let next = ring.handed_over().map_err(|error| failed(io::Error::other(error)))?;
+        file.lend(new, &ring, &next).map_err(failed)?;
         swap().map_err(failed)?;
         let (mut file, ring) = open::open_keys(dir, new)?;
         file.settle(&ring).map_err(failed)

@@ -24,8 +24,9 @@ pub(crate) enum Key {
 
 /// Replace the key that this profile's data is sealed under
 ///
-/// Whoever had the old one cannot open what this disk holds from now on. Contacts notice nothing. May
-/// be interrupted at any moment: the profile then has the old key or the new one.
+/// Whoever has a copy of the old one opens nothing that is written from now on; texts from before
+/// keep their keys. Contacts notice nothing. May be interrupted at any moment: the profile then has
+/// the old key or the new one.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Rotate {}
 

@@ -5,6 +5,8 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rand::rngs::SysRng;
+use rand_core::{Rng, UnwrapErr};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
@@ -79,11 +81,12 @@ impl Drop for NewFile {
     }
 }
 
-/// `dir/.name.PID.new`: beside the file, and no name that anybody uses.
+/// `dir/.name.RANDOM.new`: beside the file, and no name that anybody uses. Not the number of the
+/// process: in a container it is the same each time, and a killed one leaves its file.
 fn passing(path: &Path) -> Option<PathBuf> {
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name()?);
-    name.push(format!(".{}.new", std::process::id()));
+    name.push(format!(".{:08x}.new", UnwrapErr(SysRng).next_u32()));
     Some(path.with_file_name(name))
 }
 

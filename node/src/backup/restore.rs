@@ -8,8 +8,7 @@
 //! begun again.
 
 use std::fs;
-use std::io::{self, ErrorKind, Read};
-use std::path::Path;
+use std::io::{self, Read};
 
 use bitchat_protocol::backup::Item;
 use bitchat_protocol::crypto::Secret;
@@ -19,12 +18,12 @@ use rand::rngs::SysRng;
 use rand_core::UnwrapErr;
 
 use super::open::Opened;
-use super::{Contents, damaged, normal};
+use super::{Contents, damaged};
 use crate::control::peer_id;
 use crate::error::NodeError;
 use crate::home::{Home, disk};
 use crate::keystore::{Factors, Keystore, Secrets};
-use crate::profile::{self, wall_clock};
+use crate::profile::{self, Credentials, wall_clock};
 use crate::store::SledStore;
 
 /// Rows in one commit.
@@ -42,7 +41,7 @@ pub struct Restored {
 }
 
 /// Makes a profile out of a backup. `passphrase` opens the backup, `own` will guard the new key
-/// store; `None` leaves it unprotected and is for an explicit flag only.
+/// store; without a passphrase in it the store is unprotected, which is for an explicit flag only.
 ///
 /// # Errors
 ///
@@ -52,13 +51,13 @@ pub fn restore(
     home: &Home,
     input: impl Read,
     passphrase: &str,
-    own: Option<&str>,
+    own: Credentials,
 ) -> Result<Restored, NodeError> {
     if home.has_profile() {
         return Err(NodeError::ProfileExists { home: home.root().to_owned() });
     }
     profile::check_socket_path(home)?;
-    let own = own.map(normal).transpose()?;
+    let own = own.guarding(true)?;
     let backup = Opened::new(input, passphrase)?;
     home.create()?;
     let _lock = home.lock()?;
@@ -71,8 +70,10 @@ pub fn restore(
         path: staging.root().to_owned(),
         reason: source.to_string(),
     };
-    begin(home, &staging).map_err(unwritable)?;
-    let made = make(&staging, backup, Factors { passphrase: own, key_file: None });
+    own.stay_outside(home.root())?;
+    home.clear_restore()?;
+    disk::create_private_dir(staging.root()).map_err(unwritable)?;
+    let made = make(&staging, backup, own);
     let made = made.inspect_err(|_| discard(&staging))?;
     move_in(home, &staging).map_err(unwritable)?;
     Ok(made)
@@ -134,27 +135,8 @@ fn check(item: &Item) -> Result<(), NodeError> {
     if matches!(item, Item::Head(_)) { Err(damaged("it has two identities")) } else { Ok(()) }
 }
 
-/// Clears what an interrupted restore left. Only then is there data without a key store.
-fn begin(home: &Home, staging: &Home) -> io::Result<()> {
-    if staging.root().symlink_metadata().is_ok() {
-        remove(staging.root())?;
-        remove(&home.data())?;
-    }
-    if home.data().symlink_metadata().is_ok() {
-        return Err(ErrorKind::AlreadyExists.into());
-    }
-    disk::create_private_dir(staging.root())
-}
-
 fn discard(staging: &Home) {
-    drop(remove(staging.root())); // Else the next restore does it.
-}
-
-fn remove(dir: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
+    drop(disk::remove_dir(staging.root())); // Else the next restore does it.
 }
 
 fn move_in(home: &Home, staging: &Home) -> io::Result<()> {
@@ -166,5 +148,5 @@ fn move_in(home: &Home, staging: &Home) -> io::Result<()> {
     disk::sync_dir(home.root())?;
     fs::rename(staging.keystore(), home.keystore())?;
     disk::sync_dir(home.root())?;
-    remove(staging.root())
+    disk::remove_dir(staging.root())
 }

@@ -1,5 +1,6 @@
 //! A backup opens with its passphrase and whole, or says why not; nothing is written half.
 
+use std::fs;
 use std::io::Cursor;
 use std::path::Path;
 
@@ -15,6 +16,7 @@ use rand_core::UnwrapErr;
 use super::*;
 use crate::home::Home;
 use crate::keystore::{Factors, Keystore};
+use crate::profile::{Credentials, NewProfile, create_profile, unlock};
 use crate::store::SledStore;
 
 const PASSPHRASE: &str = "correct horse battery staple";
@@ -178,8 +180,8 @@ fn a_restore_is_a_new_device_of_a_higher_generation_with_the_old_contacts() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let home = Home::at(dir.path().join("home"));
 
-    let restored =
-        restore(&home, Cursor::new(backup(300)), PASSPHRASE, None).expect("an empty home");
+    let restored = restore(&home, Cursor::new(backup(300)), PASSPHRASE, Credentials::default())
+        .expect("an empty home");
     let unlocked = Keystore::open(&home.keystore(), &Factors::default())
         .expect("no passphrase")
         .into_unlocked();
@@ -200,13 +202,14 @@ fn a_restore_is_a_new_device_of_a_higher_generation_with_the_old_contacts() {
 fn a_home_that_has_a_profile_is_left_alone() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let home = Home::at(dir.path().join("home"));
-    restore(&home, Cursor::new(backup(1)), PASSPHRASE, None).expect("an empty home");
-    let before = std::fs::read(home.keystore()).expect("reads");
+    restore(&home, Cursor::new(backup(1)), PASSPHRASE, Credentials::default())
+        .expect("an empty home");
+    let before = fs::read(home.keystore()).expect("reads");
 
-    let again = restore(&home, Cursor::new(backup(1)), PASSPHRASE, None);
+    let again = restore(&home, Cursor::new(backup(1)), PASSPHRASE, Credentials::default());
 
     assert!(matches!(again, Err(NodeError::ProfileExists { .. })));
-    assert_eq!(std::fs::read(home.keystore()).expect("reads"), before);
+    assert_eq!(fs::read(home.keystore()).expect("reads"), before);
 }
 
 #[test]
@@ -215,14 +218,15 @@ fn a_restore_that_fails_leaves_no_profile_and_can_be_begun_again() {
     let home = Home::at(dir.path().join("home"));
     let file = backup(300);
 
-    let cut = restore(&home, Cursor::new(&file[..file.len() - 20]), PASSPHRASE, None);
+    let cut =
+        restore(&home, Cursor::new(&file[..file.len() - 20]), PASSPHRASE, Credentials::default());
     assert!(matches!(cut, Err(NodeError::BackupDamaged { .. })), "{cut:?}");
     assert!(!home.has_profile() && !home.data().exists());
 
     // As if the process had died between the two renames.
-    std::fs::create_dir_all(home.staging()).expect("creates");
-    std::fs::create_dir_all(home.data().join("db")).expect("creates");
-    assert!(restore(&home, Cursor::new(&file), PASSPHRASE, None).is_ok());
+    fs::create_dir_all(home.staging()).expect("creates");
+    fs::create_dir_all(home.data().join("db")).expect("creates");
+    assert!(restore(&home, Cursor::new(&file), PASSPHRASE, Credentials::default()).is_ok());
 }
 
 /// Data without a key store that no restore of ours left may be somebody's messages.
@@ -231,9 +235,9 @@ fn data_that_no_restore_left_is_not_removed() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let home = Home::at(dir.path().join("home"));
     home.create().expect("creates");
-    std::fs::create_dir(home.data()).expect("creates");
+    fs::create_dir(home.data()).expect("creates");
 
-    let refused = restore(&home, Cursor::new(backup(1)), PASSPHRASE, None);
+    let refused = restore(&home, Cursor::new(backup(1)), PASSPHRASE, Credentials::default());
 
     assert!(matches!(refused, Err(NodeError::HomeUnwritable { .. })), "{refused:?}");
     assert!(home.data().exists());
@@ -248,6 +252,58 @@ fn sealed(payload: &[u8]) -> Vec<u8> {
 }
 
 fn names(dir: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(dir).expect("lists").map_while(Result::ok);
+    let entries = fs::read_dir(dir).expect("lists").map_while(Result::ok);
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+#[test]
+fn a_key_file_that_is_named_guards_the_restored_profile_and_lies_outside_of_it() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let home = Home::at(dir.path().join("home"));
+    let restored = |key_file: &Path| {
+        let passphrase = Some(PASSPHRASE.to_owned().into());
+        let own = Credentials { passphrase, key_file: Some(key_file.to_owned()) };
+        restore(&home, Cursor::new(backup(1)), PASSPHRASE, own)
+    };
+
+    let inside = restored(&home.root().join("key"));
+    let (outside, key) = (dir.path().join("key"), || Passphrase::new(PASSPHRASE).ok());
+    let made = restored(&outside);
+
+    assert_eq!(inside.expect_err("refused").code(), "key_file");
+    assert!(made.is_ok() && outside.exists(), "{made:?}");
+    let without = Keystore::open(&home.keystore(), &Factors { passphrase: key(), key_file: None });
+    assert!(without.is_err(), "the passphrase alone opens it");
+    let both = Factors { passphrase: key(), key_file: Some(outside) };
+    assert!(Keystore::open(&home.keystore(), &both).is_ok());
+}
+
+/// Killed between the two renames, at the end.
+#[test]
+fn a_restore_that_was_killed_does_not_hinder_a_profile_nor_stay_beside_it() {
+    for moved in [false, true] {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let home = Home::at(dir.path().join("home"));
+        restore(&home, Cursor::new(backup(1)), PASSPHRASE, Credentials::default())
+            .expect("restores");
+        fs::create_dir(home.staging()).expect("makes");
+        for name in ["keystore.json", "keystore.key"] {
+            fs::rename(home.root().join(name), home.staging().join(name)).expect("renames");
+        }
+        if !moved {
+            fs::rename(home.data(), home.staging().join("data")).expect("renames");
+        }
+        let new = NewProfile {
+            name: String::new(),
+            credentials: Credentials::default(),
+            allow_no_passphrase: true,
+            recover: None,
+        };
+
+        create_profile(&home, new).expect("a profile");
+
+        assert!(!home.staging().exists(), "the other account's keys stayed");
+        let keys = unlock(&home, Credentials::default()).expect("opens").store_keys;
+        SledStore::open(&home.data(), keys).expect("its own store");
+    }
 }

@@ -62,6 +62,7 @@ pub(super) const fn status(error: &NodeError) -> StatusCode {
         | NodeError::StoreCorrupt { .. }
         | NodeError::StoreVersion { .. }
         | NodeError::StoreFailed { .. }
+        | NodeError::RotationUnfinished { .. }
         | NodeError::KeystoreCorrupt { .. }
         | NodeError::KdfDowngrade
         | NodeError::Listen { .. }

@@ -17,6 +17,7 @@ impl NodeError {
             Self::StoreCorrupt { .. } => "store_corrupt",
             Self::StoreVersion { .. } => "store_version",
             Self::StoreFailed { .. } => "store_failed",
+            Self::RotationUnfinished { .. } => "rotation_unfinished",
             Self::NoPassphrase => "no_passphrase",
             Self::WrongPassphrase => "wrong_passphrase",
             Self::WrongFactors => "wrong_factors",
@@ -87,6 +88,7 @@ impl NodeError {
             | Self::StoreCorrupt { .. }
             | Self::StoreVersion { .. }
             | Self::StoreFailed { .. }
+            | Self::RotationUnfinished { .. }
             | Self::KeystoreCorrupt { .. } => Category::Store,
             Self::WrongPassphrase
             | Self::WrongFactors

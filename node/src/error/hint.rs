@@ -8,12 +8,15 @@ use bitchat_protocol::engine::CommandError;
 use super::NodeError;
 
 const DISK: &str = "look at the free space and health of the disk (`df -h`), then try again";
+const ROTATE: &str =
+    "look at the free space of the disk (`df -h`), then run `bitchat key rotate` again";
 const RECOVER: &str = "keep a copy of the home, then set up an empty one with \
     `bitchat init --recover` and your 24 words";
 const AGAIN: &str = "type it again; if it is lost: `bitchat init --recover` with your 24 words";
 const FACTORS: &str = "type the passphrase again and see that this is the right key file; if either \
     is lost: `bitchat init --recover` with your 24 words";
 const PAUSE: &str = "wait that long, then try again; the right passphrase ends the pauses";
+const NETWORK: &str = "look at the network of this machine (`ip addr`), then try again";
 const LISTEN: &str = "give another address: `bitchat daemon --listen /ip4/0.0.0.0/tcp/0`";
 const REPORT: &str = "this is a bug: report it with the correlation id and the log";
 
@@ -41,6 +44,7 @@ impl NodeError {
                 "use the newer `bitchat` that wrote it"
             }
             Self::StoreFailed { .. } => DISK,
+            Self::RotationUnfinished { .. } => ROTATE,
             Self::NoPassphrase => "type it when asked, or give `--passphrase-file FILE`",
             Self::WrongPassphrase => AGAIN,
             Self::WrongFactors => FACTORS,
@@ -55,9 +59,7 @@ impl NodeError {
             Self::BackupIo { .. } => "look at the path, its permissions and the free space",
             Self::Config { hint, .. } | Self::KeyFile { hint, .. } => hint,
             Self::Listen { .. } => LISTEN,
-            Self::Network { .. } => {
-                "look at the network of this machine (`ip addr`), then try again"
-            }
+            Self::Network { .. } => NETWORK,
             Self::DaemonGone { .. } => "start it again with `bitchat daemon`",
             Self::Busy { .. } | Self::Unavailable => "try again in a moment; see `bitchat status`",
             Self::NoAnswer => {

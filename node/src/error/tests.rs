@@ -98,6 +98,7 @@ fn samples() -> Vec<NodeError> {
         NodeError::StoreCorrupt { what: text() },
         NodeError::StoreVersion { found: 2, supported: 1 },
         NodeError::StoreFailed { reason: text() },
+        NodeError::RotationUnfinished { reason: text() },
         NodeError::NoPassphrase,
         NodeError::WrongPassphrase,
         NodeError::WrongFactors,

@@ -37,6 +37,19 @@ pub struct Factors {
     pub key_file: Option<PathBuf>,
 }
 
+impl Factors {
+    /// Refuses a key file in `home`, for a key store that is not there yet.
+    ///
+    /// # Errors
+    ///
+    /// [`KeystoreError::SecondFactor`].
+    pub(crate) fn stay_outside(&self, home: &Path) -> Result<(), KeystoreError> {
+        let Some(path) = &self.key_file else { return Ok(()) };
+        let place = if path.exists() { path.clone() } else { disk::parent(path) };
+        outside(&place, home).map_err(|problem| wrong(path, problem))
+    }
+}
+
 /// Why a file is not taken as key file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyFileProblem {

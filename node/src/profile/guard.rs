@@ -85,6 +85,10 @@ pub fn rotate_keys(
         let what = format!("{} is missing although the profile has keys", data.display());
         return Err(NodeError::StoreCorrupt { what });
     }
+    // Before anything is changed: what does not open or has no room now would not be moved later.
+    if !SledStore::open(&data, opened.store_keys().duplicate())?.has_room() {
+        return Err(NodeError::StoreFailed { reason: "no space left".to_owned() });
+    }
     let rotated = opened.rotate(&mut UnwrapErr(SysRng))?;
     let new = rotated.store_keys.duplicate();
     SledStore::hand_over(&data, opened.store_keys(), &new, || {
@@ -93,15 +97,15 @@ pub fn rotate_keys(
         heard(Rotation::Committed);
         Ok(())
     })?;
-    let store = SledStore::open(&data, new)?;
+    let failed = |reason: String| NodeError::RotationUnfinished { reason };
+    let store = SledStore::open(&data, new).map_err(|error| failed(error.to_string()))?;
     store.want_erasure();
-    let failed = |reason: String| NodeError::StoreFailed { reason };
     while store.erase_step().map_err(|error| failed(error.to_string()))? == Step::Working {
         heard(Rotation::Moved(store.erasure().moved));
     }
     let Erasure { moved, failure, .. } = store.erasure();
     match failure {
-        Some(reason) => Err(failed(format!("{moved} rows have new keys, then: {reason}"))),
+        Some(reason) => Err(failed(format!("after {moved} of them {reason}"))),
         None => Ok(moved),
     }
 }

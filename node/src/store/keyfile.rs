@@ -6,7 +6,8 @@
 //! ```
 //!
 //! A change writes one slot, syncs, writes the other, syncs. A cut between leaves one slot whole,
-//! so there is always an older or newer set of keys; when the call returns both slots hold the new
+//! also a cut in the middle of a slot: of two slots that differ, the one that opened is written
+//! last. So there is always an older or newer set of keys; when the call returns both slots hold the new
 //! one, so a key that was taken out is in neither. Nothing is renamed: a replaced file would stay
 //! in free blocks of the disk.
 //!
@@ -42,8 +43,8 @@ pub(super) struct KeyFile {
     file: File,
     seal: Secret<32>,
     sequence: u64,
-    /// One slot is older than the other, damaged, or under another key.
-    uneven: bool,
+    /// The slot that is older than the other, damaged, or under another key.
+    stale: Option<u64>,
 }
 
 /// Why a key file gives no keys.
@@ -92,47 +93,56 @@ impl KeyFile {
         }
         let slots = [0, 1].map(|number| read_slot(&file, &keys.file, number));
         let [first, second] = slots;
-        let (sequence, ring, uneven) = match (first.map_err(Fault::Io)?, second.map_err(Fault::Io)?)
+        let (sequence, ring, stale) = match (first.map_err(Fault::Io)?, second.map_err(Fault::Io)?)
         {
-            (Slot::Whole(one, ring), Slot::Whole(two, _)) if one >= two => (one, ring, one != two),
-            (Slot::Whole(..), Slot::Whole(sequence, ring))
-            | (Slot::Foreign | Slot::Damaged, Slot::Whole(sequence, ring))
-            | (Slot::Whole(sequence, ring), Slot::Foreign | Slot::Damaged) => {
-                (sequence, ring, true)
+            (Slot::Whole(one, ring), Slot::Whole(two, _)) if one >= two => {
+                (one, ring, (one != two).then_some(1))
+            }
+            (Slot::Whole(..) | Slot::Foreign | Slot::Damaged, Slot::Whole(sequence, ring)) => {
+                (sequence, ring, Some(0))
+            }
+            (Slot::Whole(sequence, ring), Slot::Foreign | Slot::Damaged) => {
+                (sequence, ring, Some(1))
             }
             (Slot::Foreign, Slot::Foreign | Slot::Damaged) | (Slot::Damaged, Slot::Foreign) => {
                 return Err(Fault::WrongKey);
             }
             (Slot::Damaged, Slot::Damaged) => return Err(Fault::Damaged("is damaged")),
         };
-        Ok((Self { file, seal: keys.file.duplicate(), sequence, uneven }, ring))
+        Ok((Self { file, seal: keys.file.duplicate(), sequence, stale }, ring))
     }
 
     /// Completes a change that was interrupted: both slots hold `ring` then.
     pub(super) fn settle(&mut self, ring: &Ring) -> io::Result<()> {
-        if self.uneven { self.write(ring) } else { Ok(()) }
+        if self.stale.is_some() { self.write(ring) } else { Ok(()) }
     }
 
     /// Replaces the keys, durable in both slots when this returns. After an error either set may be
     /// in either slot; a later write is whole again.
     pub(super) fn write(&mut self, ring: &Ring) -> io::Result<()> {
+        let order = self.order();
         self.sequence = self.sequence.saturating_add(1);
-        self.uneven = true;
-        // Alternately, so that a slot on a bad sector does not always go first.
-        let first = self.sequence % 2;
-        for number in [first, 1 - first] {
+        for number in order {
+            self.stale = Some(number);
             self.write_slot(number, &self.seal, ring)?;
         }
-        self.uneven = false;
+        self.stale = None;
         Ok(())
     }
 
-    /// Puts `ring` into one slot under the key of `keys`, the other stays under ours: either key
-    /// opens the file until its next settling.
-    pub(super) fn lend(&mut self, keys: &StoreKeys, ring: &Ring) -> io::Result<()> {
+    /// Which slot the next write begins with. The one that is of no use: a cut in the middle of the
+    /// other would leave none. Else alternately, so that one on a bad sector is not always first.
+    fn order(&self) -> [u64; 2] {
+        let first = self.stale.unwrap_or_else(|| self.sequence.saturating_add(1) % 2);
+        [first, 1 - first]
+    }
+
+    /// Puts `next` into one slot under the key of `keys`, `ring` stays in the other under ours:
+    /// either key opens the file until its next settling.
+    pub(super) fn lend(&mut self, keys: &StoreKeys, ring: &Ring, next: &Ring) -> io::Result<()> {
         self.settle(ring)?;
-        self.uneven = true;
-        self.write_slot(0, &keys.file, ring)
+        self.stale = Some(0);
+        self.write_slot(0, &keys.file, next)
     }
 
     /// Another handle instead of the present one.
@@ -264,6 +274,43 @@ mod tests {
         }
     }
 
+    /// The slot that does not open goes first, whatever the sequence says: a cut in the middle of
+    /// the only one that opens would lose every key.
+    #[test]
+    fn a_settling_that_stops_anywhere_leaves_a_slot_that_opens() {
+        // Which key opens the file, and the slot that is damaged; else one is under another key.
+        for (byte, damage) in [(2, None), (1, None), (1, Some(0)), (1, Some(1))] {
+            for writes in 0..2 {
+                let (dir, ring) = new();
+                for _ in 0..writes {
+                    open(dir.path()).0.write(&ring).expect("writes");
+                }
+                let mut before = fs::read(path(dir.path())).expect("reads");
+                if let Some(slot) = damage {
+                    before[slot * SLOT + 99] ^= 1;
+                    fs::write(path(dir.path()), &before).expect("writes");
+                } else {
+                    open(dir.path()).0.lend(&keys(2), &ring, &ring).expect("lends");
+                    before = fs::read(path(dir.path())).expect("reads");
+                }
+                let (mut file, _) = KeyFile::open(dir.path(), &keys(byte)).expect("opens");
+                let slot = usize::try_from(file.order()[0]).expect("0 or 1") * SLOT;
+                file.settle(&ring).expect("settles");
+                let after = fs::read(path(dir.path())).expect("reads");
+
+                // The cut: the slot that goes first is half written, the other not yet.
+                let mut cut = before;
+                cut[slot..slot + SLOT / 2].copy_from_slice(&after[slot..slot + SLOT / 2]);
+                fs::write(path(dir.path()), cut).expect("writes");
+
+                let found = KeyFile::open(dir.path(), &keys(byte));
+                let found =
+                    found.unwrap_or_else(|fault| panic!("{byte} {damage:?} {writes}: {fault:?}"));
+                assert_eq!(found.1.encode(), ring.encode());
+            }
+        }
+    }
+
     #[test]
     fn either_slot_may_be_lost_and_two_lost_ones_are_told() {
         for lost in [0..SLOT, SLOT..2 * SLOT, 0..2 * SLOT] {
@@ -300,7 +347,7 @@ mod tests {
     fn a_lent_file_opens_with_either_key_and_settles_to_the_one_that_opened_it() {
         for (kept, gone) in [(1, 2), (2, 1)] {
             let (dir, ring) = new();
-            open(dir.path()).0.lend(&keys(2), &ring).expect("lends");
+            open(dir.path()).0.lend(&keys(2), &ring, &ring).expect("lends");
 
             for key in [gone, kept] {
                 let (_, found) = KeyFile::open(dir.path(), &keys(key)).expect("opens");

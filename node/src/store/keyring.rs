@@ -24,8 +24,8 @@ pub(super) const CONVERSATION_KEYS: u8 = 0x7F;
 const GENERATION_BYTES: usize = 4 + 32 + 8;
 
 /// Bytes of an encoded ring: the scopes key; for each chain the current generation, whether there
-/// is a retiring one, and that one or zeros.
-pub(super) const RING_BYTES: usize = 32 + 2 * (GENERATION_BYTES + 1 + GENERATION_BYTES);
+/// is a retiring one, and that one or zeros; the number of new conversation keys.
+pub(super) const RING_BYTES: usize = 32 + 2 * (GENERATION_BYTES + 1 + GENERATION_BYTES) + 4;
 
 /// What seals the rows of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +66,9 @@ pub(super) struct Ring {
     pub(super) scopes: Secret<32>,
     hour: Links,
     long: Links,
+    /// Number of the key that a conversation's messages are sealed under from now on. Higher after
+    /// each change of the data key: who copied the store before has the keys of lower numbers.
+    pub(super) conversations: u32,
 }
 
 impl Class {
@@ -98,7 +101,7 @@ impl Ring {
             let current = Generation { number: 1, key: random()?, since: now };
             Ok(Links { current, retiring: None })
         };
-        Ok(Self { scopes: random()?, hour: first()?, long: first()? })
+        Ok(Self { scopes: random()?, hour: first()?, long: first()?, conversations: 0 })
     }
 
     pub(super) const fn chain(&self, chain: Chain) -> &Links {
@@ -119,7 +122,7 @@ impl Ring {
     pub(super) fn with_new(&self, chain: Chain, now: UnixMillis) -> Result<Self, StoreError> {
         let old = &self.chain(chain).current;
         let number = old.number.checked_add(1);
-        let number = number.ok_or_else(|| StoreError::Unavailable("too many keys".to_owned()))?;
+        let number = number.ok_or_else(too_many)?;
         let current = Generation { number, key: random()?, since: now };
         Ok(self.with(chain, Links { current, retiring: Some(old.duplicate()) }))
     }
@@ -130,10 +133,27 @@ impl Ring {
     }
 
     fn with(&self, chain: Chain, links: Links) -> Self {
-        let scopes = self.scopes.duplicate();
+        let mut ring = self.duplicate();
         match chain {
-            Chain::Hour => Self { scopes, hour: links, long: self.long.duplicate() },
-            Chain::Long => Self { scopes, hour: self.hour.duplicate(), long: links },
+            Chain::Hour => ring.hour = links,
+            Chain::Long => ring.long = links,
+        }
+        ring
+    }
+
+    /// For another data key: messages are sealed under new keys of their conversations.
+    pub(super) fn handed_over(&self) -> Result<Self, StoreError> {
+        let number = self.conversations.checked_add(1);
+        let conversations = number.ok_or_else(too_many)?;
+        Ok(Self { conversations, ..self.duplicate() })
+    }
+
+    fn duplicate(&self) -> Self {
+        Self {
+            scopes: self.scopes.duplicate(),
+            hour: self.hour.duplicate(),
+            long: self.long.duplicate(),
+            conversations: self.conversations,
         }
     }
 
@@ -151,6 +171,7 @@ impl Ring {
                 None => bytes.extend_from_slice(&[0; 1 + GENERATION_BYTES]),
             }
         }
+        bytes.extend_from_slice(&self.conversations.to_be_bytes());
         bytes
     }
 
@@ -160,7 +181,8 @@ impl Ring {
         let (hour, rest) = Links::decode(rest)?;
         let (long, rest) = Links::decode(rest)?;
         let scopes = Secret::from_slice(scopes)?;
-        rest.is_empty().then_some(Self { scopes, hour, long })
+        let conversations = u32::from_be_bytes(rest.try_into().ok()?);
+        Some(Self { scopes, hour, long, conversations })
     }
 }
 
@@ -207,6 +229,10 @@ impl Generation {
     }
 }
 
+fn too_many() -> StoreError {
+    StoreError::Unavailable("too many keys".to_owned())
+}
+
 /// 32 bytes from the system.
 pub(super) fn random() -> Result<Secret<32>, StoreError> {
     let mut bytes = [0; 32];
@@ -236,7 +262,7 @@ mod tests {
         let one = Ring::random(UnixMillis(5)).expect("randomness");
         let two = one.with_new(Chain::Long, UnixMillis(9)).expect("randomness");
 
-        for ring in [&one, &two] {
+        for ring in [&one, &two, &two.handed_over().expect("a number")] {
             let bytes = ring.encode();
             assert_eq!((bytes.len(), bytes.capacity()), (RING_BYTES, RING_BYTES));
             assert_eq!(Ring::decode(&bytes).expect("decodes").encode(), bytes);

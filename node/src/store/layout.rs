@@ -115,6 +115,12 @@ impl Layout {
         [&[CONVERSATION_KEYS], hash, &number.to_be_bytes()].concat()
     }
 
+    /// The rows of all keys of a conversation, from a row of the conversation.
+    pub(super) fn keys_of_conversation(row: &[u8]) -> Range<Vec<u8>> {
+        let hash = row.get(1..PREFIX_BYTES).unwrap_or_default();
+        Scope([&[CONVERSATION_KEYS], hash].concat()).before(None)
+    }
+
     /// The rows of a conversation in `table`, from any row of it.
     pub(super) fn conversation(row: &[u8], table: Table) -> Range<Vec<u8>> {
         let hash = row.get(1..PREFIX_BYTES).unwrap_or_default();

@@ -63,6 +63,9 @@ pub(super) fn open(
     remove_half_snapshots(dir).map_err(failed)?;
     let db = open_sled(dir, dir)?;
     let is_newest = check_sentinel(dir, &db, &ring)?;
+    // A key store that a rotation renamed just before it was stopped may not be durable; once the
+    // key file is settled no other one opens it.
+    disk::sync_dir(&disk::parent(dir)).map_err(failed)?;
     keys.settle(&ring).map_err(failed)?;
     if !is_newest {
         // A stop between the key file and the sentinel. Whoever goes on destroys the key that this

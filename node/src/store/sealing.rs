@@ -18,10 +18,6 @@ const OPEN_MAX: usize = 256;
 /// Tables whose rows are under the key of their conversation.
 const BODIES: [Table; 2] = [Table::Message, Table::Held];
 
-/// Number of a conversation's key. There is one for each conversation; rows that are to expire
-/// together would get another.
-const LASTING: u32 = 0;
-
 /// Opened keys of conversations, by the row that holds each.
 #[derive(Default)]
 pub(super) struct Conversations(Mutex<BTreeMap<Vec<u8>, Arc<Secret<32>>>>);
@@ -64,11 +60,11 @@ impl Inner {
         let mut sealed = Sealed::default();
         for scope in emptied {
             let row = self.layout.key(&Key::of(Table::Message, scope))?;
-            let key_row = Layout::conversation_key(&row, LASTING);
-            if self.tree.contains_key(&key_row).map_err(store_error)? {
-                sealed.batch.remove(key_row.as_slice());
+            for entry in self.tree.range(Layout::keys_of_conversation(&row)) {
+                let (key_row, _) = entry.map_err(store_error)?;
+                sealed.batch.remove(&key_row);
                 sealed.batch.insert(ERASE, b"");
-                sealed.conversations.insert(key_row, None);
+                sealed.conversations.insert(key_row.to_vec(), None);
                 sealed.outdated.push(Chain::Hour);
                 sealed.erased = true;
             }
@@ -109,7 +105,7 @@ impl Inner {
             }
             (Some(value), Class::Conversation) => {
                 let secret = self.key_to_write_with(ring, &row, sealed)?;
-                let under = Under { number: LASTING, key: &secret };
+                let under = Under { number: ring.conversations, key: &secret };
                 self.layout.seal(under, &row, value, &mut sealed.batch)?
             }
         };
@@ -126,7 +122,7 @@ impl Inner {
         row: &[u8],
         sealed: &mut Sealed,
     ) -> Result<Arc<Secret<32>>, StoreError> {
-        let key_row = Layout::conversation_key(row, LASTING);
+        let key_row = Layout::conversation_key(row, ring.conversations);
         let found = match sealed.conversations.get(&key_row) {
             Some(changed) => changed.clone(),
             None => self.conversation(ring, &key_row)?,

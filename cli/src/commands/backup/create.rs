@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use bitchat_node::backup::{Contents, Creator, NewFile};
 use bitchat_node::error::NodeError;
+use bitchat_node::keystore::Protection;
 use bitchat_node::profile;
 
 use super::{Report, Source, is_standard};
@@ -41,11 +42,14 @@ impl Create {
                 let error = UserError::usage("terminal", "a backup is nothing to look at", hint);
                 return Err(error.into());
             }
-            let (_, contents) = self.write(context, crate::output::raw(), out).await?;
+            let (_, contents) = self.write(context, || Ok(crate::output::raw()), out).await?;
             out.remark(&Report::new(&self.file, &contents, None).lines());
             return Ok(());
         }
-        let file = NewFile::create(&self.file, self.force)?;
+        let file = || NewFile::create(&self.file, self.force);
+        // Before anybody types a passphrase for nothing; and not kept open meanwhile, because whoever
+        // interrupts the question would leave it there.
+        drop(file()?);
         let (file, contents) = self.write(context, file, out).await?;
         file.keep()?;
         let report = Report::new(&self.file, &contents, None);
@@ -55,7 +59,7 @@ impl Create {
     async fn write<W: Write>(
         &self,
         context: &Context,
-        sink: W,
+        sink: impl FnOnce() -> Result<W, NodeError>,
         out: &mut Output,
     ) -> Result<(W, Contents), Stop> {
         if !context.home.has_profile() {
@@ -63,12 +67,18 @@ impl Create {
         }
         // The keys never cross the socket: whoever makes a backup opens the key store.
         let mut own = None;
-        let secrets = context
-            .open_keys(out, |credentials, _| {
-                own.clone_from(&credentials.passphrase);
-                profile::unlock(&context.home, credentials)
-            })?
-            .secrets;
+        let unlocked = context.open_keys(out, |credentials, _| {
+            own.clone_from(&credentials.passphrase);
+            profile::unlock(&context.home, credentials)
+        })?;
+        if unlocked.protection == Protection::TwoFactors {
+            out.warn(
+                "backup_one_factor",
+                "the key file does not guard the backup: its passphrase alone opens it",
+                "give it a passphrase of its own with `--backup-passphrase-file FILE`",
+            );
+        }
+        let secrets = unlocked.secrets;
         let passphrase = match self.source.named(out)? {
             Some(named) => named,
             None => match own.clone() {
@@ -76,7 +86,7 @@ impl Create {
                 None => new_passphrase()?,
             },
         };
-        let mut creator = Creator::begin(sink, &passphrase, &secrets, self.history)?;
+        let mut creator = Creator::begin(sink()?, &passphrase, &secrets, self.history)?;
         drop(secrets);
         let (client, guest) = attach_with(context, own, out).await?;
         let filled = self.fill(&client, &mut creator).await;

@@ -14,7 +14,7 @@ use crate::passphrase;
 /// Make a profile out of a backup: a new device of the same account
 ///
 /// Only in an empty home. The passphrase of the backup guards the new profile as well, unless both
-/// are given. Stop the old device first: it is replaced, and says so once a contact tells it.
+/// are given, and with `--key-file` a key file does, too. Stop the old device first: it is replaced, and says so once a contact tells it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Restore {
     /// The backup; `-`: stdin
@@ -44,7 +44,7 @@ impl Restore {
             None => self.source.of_backup(context, out)?,
         };
         let own = own.unwrap_or_else(|| of_backup.clone());
-        let own = (!self.no_passphrase).then_some(own.as_str());
+        let own = context.credentials((!self.no_passphrase).then_some(own));
         let restored = backup::restore(home, input, &of_backup, own)?;
         if self.no_passphrase {
             let message = "the keys of this profile are not protected by a passphrase";

@@ -70,3 +70,38 @@ fn a_conversation_that_begins_anew_in_the_same_flush_has_another_key() {
     assert_eq!(store.get(&message(b"alice", 1)).expect("reads"), Some(value("new")));
     assert_eq!(store.get(&message(b"alice", 2)).expect("reads"), Some(value("more")));
 }
+
+/// Who has an older copy of the store, and its passphrase, has the keys of its conversations. After
+/// a change of the data key they open what was written before, and nothing that is new.
+#[test]
+fn another_data_key_gives_conversations_new_keys_and_the_last_message_takes_all_along() {
+    let (_parent, dir) = parent();
+    let clock = Clock::new();
+    let store = clock.open(&dir);
+    commit(&store, [(message(b"alice", 1), Some(value("old")))]);
+    let row = |number| {
+        let key = store.inner.layout.key(&message(b"alice", number)).expect("a key");
+        (Layout::conversation_key(&key, 0), key)
+    };
+    let ((key_row, _), (_, new_row)) = (row(1), row(2));
+    let known = store.inner.conversation(&store.inner.ring(), &key_row).expect("reads");
+    let known = known.expect("the thief's key");
+    drop(store);
+    SledStore::hand_over(&dir, &keys(1), &keys(2), || Ok(())).expect("hands over");
+
+    let store = SledStore::open_with(&dir, keys(2), clock.epochs()).expect("opens");
+    commit(&store, [(message(b"alice", 2), Some(value("new")))]);
+
+    let head = store.inner.tree.get(&new_row).expect("reads").expect("a row");
+    let head = Head::parse(&head).expect("a head");
+    let stolen = Layout::open(&known, &new_row, &head, |piece| store.inner.piece(&new_row, piece));
+    assert!(stolen.is_err(), "the old copy opens a new message");
+    for (number, text) in [(1, "old"), (2, "new")] {
+        let found = store.get(&message(b"alice", number)).expect("reads");
+        assert_eq!(found, Some(value(text)));
+    }
+    let found = store.fsck().expect("reads");
+    assert_eq!((found.rows, found.corrupt), (2, 0));
+    commit(&store, [1, 2].map(|number| (message(b"alice", number), None)));
+    assert_eq!(store.inner.tree.range(Layout::conversation_keys()).count(), 0);
+}
