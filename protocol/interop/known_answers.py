@@ -120,6 +120,29 @@ def conversation(given):
         yield f"ratchet.body-{number}", body.hex()
 
 
+def padded(content):
+    """To the Padmé length, at least 256 bytes."""
+    length = len(content) + 1
+    if length > 256:
+        exponent = length.bit_length() - 1
+        step = 1 << (exponent - exponent.bit_length())
+        length = -(-length // step) * step
+    return (content + b"\x80").ljust(max(length, 256), b"\0")
+
+
+def envelope(given):
+    for number, text in enumerate(["hello", "é" * 500], start=1):
+        said = encode([(1, text.encode())])
+        content = encode([
+            (1, 9), (2, 2), (3, [b"\x03" * 16]), (4, int(given["created"])), (10, said),
+        ])
+        yield f"content-{number}-sha256", sha256(content).hex()
+        yield f"content-{number}-padded-bytes", str(len(padded(content)))
+        yield f"content-{number}-padded-sha256", sha256(padded(content)).hex()
+    parts = [(1, b"\x01" * 8), (2, b"\x02" * 16), (4, b"\x04" * 80), (5, b"\x05" * 272)]
+    yield "frame", encode([(1, encode(parts))]).hex()
+
+
 def main(path, write):
     with open(path, encoding="ascii") as file:
         inputs, pinned = parse(file.read())
@@ -127,7 +150,7 @@ def main(path, write):
     alice, bob = party(given, "alice"), party(given, "bob")
     answers = [
         *identities(given, alice, bob), *handshake(given, alice, bob),
-        *one_time(given, alice, bob), *conversation(given)
+        *one_time(given, alice, bob), *conversation(given), *envelope(given),
     ]
     if write:
         lines = [f"input {name} = {value}\n" for name, value in inputs]

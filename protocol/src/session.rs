@@ -13,7 +13,7 @@ mod record;
 mod set;
 mod skipped;
 
-pub use padding::{padme, unpad};
+pub use padding::{pad, padme, unpad};
 pub use set::{SESSIONS_PER_DEVICE_MAX, Sessions};
 pub use skipped::StoredKeys;
 

@@ -34,7 +34,8 @@ pub const fn padme(length: usize, floor: usize) -> usize {
 }
 
 /// Pads `content`.
-pub(super) fn pad(content: &[u8]) -> Vec<u8> {
+#[must_use]
+pub fn pad(content: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(padded(content.len().saturating_add(1)));
     bytes.extend_from_slice(content);
     bytes.push(MARKER);

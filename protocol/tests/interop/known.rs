@@ -6,12 +6,14 @@ use std::fmt::Display;
 
 use bitchat_proto::prost::Message;
 use bitchat_protocol::crypto::{DhSecret, KemSecret, Secret, digest};
+use bitchat_protocol::envelope::{Body, Content, Envelope, Frame};
 use bitchat_protocol::handshake::{Accepted, accept, initiate};
-use bitchat_protocol::id::{AccountId, InvitationToken};
+use bitchat_protocol::id::{AccountId, InvitationToken, MessageId, SessionId};
 use bitchat_protocol::identity::{Account, Device, Identity, Phrase, safety_number};
 use bitchat_protocol::invitation::{ContactRecord, Invitation, Target};
 use bitchat_protocol::prekey::{ONE_TIME_VALIDITY, OneTimeKeys, OneTimeSecrets, Prekeys};
 use bitchat_protocol::ratchet::{InitialKeys, Ratchet, Sealed};
+use bitchat_protocol::session::pad;
 use bitchat_protocol::time::UnixMillis;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -38,6 +40,7 @@ pub(crate) fn lines() -> Vec<String> {
     lines.handshake(&alice, &bob);
     lines.one_time(&alice, &bob);
     lines.conversation();
+    lines.envelope();
     lines.0
 }
 
@@ -172,6 +175,30 @@ impl Lines {
         self.answer("one-time.session", hex(&accepted.session.0));
         self.answer("one-time.root", hex(accepted.keys.root.expose()));
         self.answer("one-time.replay", hex(&accepted.replay));
+    }
+
+    /// What a ratchet message says, padded as the ratchet takes it, and the frame that carries one.
+    fn envelope(&mut self) {
+        let texts = ["hello".to_owned(), "é".repeat(500)];
+        for (number, text) in (1..).zip(texts) {
+            let content = Content {
+                lamport: 9,
+                sequence: 2,
+                parents: vec![MessageId([3; 16])],
+                sent: NOW,
+                introduction: None,
+                body: Body::Text(text),
+            };
+            let bytes = content.encode();
+            self.answer(&format!("content-{number}-sha256"), hex(&digest(&bytes)));
+            let padded = pad(&bytes);
+            self.answer(&format!("content-{number}-padded-bytes"), padded.len());
+            self.answer(&format!("content-{number}-padded-sha256"), hex(&digest(&padded)));
+        }
+        let sealed = Sealed { header: vec![4; 80], body: vec![5; 272] };
+        let (session, message, initial) = (SessionId([1; 8]), MessageId([2; 16]), None);
+        let frame = Frame::Envelope(Envelope { session, message, initial, sealed }).encode();
+        self.answer("frame", hex(&frame));
     }
 
     /// Three turns, a KEM exchange and a message that was overtaken.
