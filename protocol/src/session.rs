@@ -135,7 +135,7 @@ impl Session {
         now: UnixMillis,
         rng: &mut impl CryptoRng,
     ) -> Result<Sealed, Error> {
-        let padded = Zeroizing::new(padding::pad(content));
+        let padded = Zeroizing::new(pad(content));
         let sealed = self.ratchet.seal(rng, &self.associated(message), &padded)?;
         self.used = now;
         Ok(sealed)
