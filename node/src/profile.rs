@@ -1,8 +1,10 @@
 //! A profile: made once, unlocked at each start.
 
 mod guard;
+mod staging;
 
 pub use guard::{FactorChange, Rotation, rotate_keys};
+pub(crate) use staging::staged;
 
 use std::path::PathBuf;
 
@@ -95,12 +97,12 @@ pub fn create_profile(home: &Home, request: NewProfile) -> Result<CreatedProfile
     check_socket_path(home)?;
     home.create()?;
     let _lock = home.lock()?;
-    if !home.has_profile() {
-        home.clear_restore()?; // Before there are keys that would not open what it left.
-    }
-    let unlocked = Keystore::create(&home.keystore(), &factors, &secrets, &mut rng)?;
-    // Made here, so that a store that is missing later is a loss to be told and not a fresh start.
-    drop(SledStore::open(&home.data(), unlocked.store_keys)?);
+    staged(home, factors, |staging, factors| {
+        let unlocked = Keystore::create(&staging.keystore(), &factors, &secrets, &mut rng)?;
+        // Made here, so that a store that is missing later is a loss to be told and not a fresh start.
+        drop(SledStore::open(&staging.data(), unlocked.store_keys)?);
+        Ok(())
+    })?;
     let identity = identity(&secrets)?;
     Ok(CreatedProfile {
         phrase: phrase.words(),

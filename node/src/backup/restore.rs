@@ -1,14 +1,6 @@
 //! A backup as a new device in an empty home.
-//!
-//! ```text
-//!   home/restore.new/  keystore, data: filled and synced --renamed--> home/data, home/keystore.json
-//! ```
-//!
-//! The key store comes last: before it is there, the home holds no profile and the restore can be
-//! begun again.
 
-use std::fs;
-use std::io::{self, Read};
+use std::io::Read;
 
 use bitchat_protocol::backup::Item;
 use bitchat_protocol::crypto::Secret;
@@ -21,7 +13,7 @@ use super::open::Opened;
 use super::{Contents, damaged};
 use crate::control::peer_id;
 use crate::error::NodeError;
-use crate::home::{Home, disk};
+use crate::home::Home;
 use crate::keystore::{Factors, Keystore, Secrets};
 use crate::profile::{self, Credentials, wall_clock};
 use crate::store::SledStore;
@@ -61,22 +53,7 @@ pub fn restore(
     let backup = Opened::new(input, passphrase)?;
     home.create()?;
     let _lock = home.lock()?;
-    // Somebody may have been faster.
-    if home.has_profile() {
-        return Err(NodeError::ProfileExists { home: home.root().to_owned() });
-    }
-    let staging = Home::at(home.staging());
-    let unwritable = |source: io::Error| NodeError::HomeUnwritable {
-        path: staging.root().to_owned(),
-        reason: source.to_string(),
-    };
-    own.stay_outside(home.root())?;
-    home.clear_restore()?;
-    disk::create_private_dir(staging.root()).map_err(unwritable)?;
-    let made = make(&staging, backup, own);
-    let made = made.inspect_err(|_| discard(&staging))?;
-    move_in(home, &staging).map_err(unwritable)?;
-    Ok(made)
+    profile::staged(home, own, |staging, own| make(staging, backup, own))
 }
 
 /// Puts the new profile together in `staging`.
@@ -133,20 +110,4 @@ fn commit(store: &SledStore, overlay: &mut Overlay<SledStore>) -> Result<(), Nod
 /// A second head would be another identity.
 fn check(item: &Item) -> Result<(), NodeError> {
     if matches!(item, Item::Head(_)) { Err(damaged("it has two identities")) } else { Ok(()) }
-}
-
-fn discard(staging: &Home) {
-    drop(disk::remove_dir(staging.root())); // Else the next restore does it.
-}
-
-fn move_in(home: &Home, staging: &Home) -> io::Result<()> {
-    fs::rename(staging.data(), home.data())?;
-    let key = staging.keystore().with_extension("key");
-    if key.exists() {
-        fs::rename(key, home.keystore().with_extension("key"))?;
-    }
-    disk::sync_dir(home.root())?;
-    fs::rename(staging.keystore(), home.keystore())?;
-    disk::sync_dir(home.root())?;
-    disk::remove_dir(staging.root())
 }
