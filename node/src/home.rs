@@ -8,7 +8,7 @@
 //!     keystore.key     0600, only for a key store without passphrase
 //!     keystore.attempts, keystore.lock   0600, wrong passphrases, see `keystore::attempts`
 //!     data/            0700, see `store`
-//!     restore.new/     0700, a restore under way
+//!     restore.new/     0700, a profile that is being made
 //!     bitchat.sock     the control socket
 //!     bitchat.lock     held (flock) and named (pid) by the running node
 //! ```
@@ -193,18 +193,18 @@ impl Home {
         place::of(&self.data())
     }
 
-    /// Where a restore is put together.
+    /// Where a profile is put together, new or out of a backup.
     #[must_use]
     pub fn staging(&self) -> PathBuf {
         self.root.join("restore.new")
     }
 
-    /// Clears what an interrupted restore left: nobody was told that it exists. Only for whoever holds
+    /// Clears what an interrupted making left: nobody was told that it exists. Only for whoever holds
     /// the lock of a home without profile.
     ///
     /// # Errors
     ///
-    /// [`HomeError::Unwritable`], also if there is data that no restore left.
+    /// [`HomeError::Unwritable`], also if there is data that none left.
     pub(crate) fn clear_restore(&self) -> Result<(), HomeError> {
         let failed = |path: PathBuf| move |source| HomeError::Unwritable { path, source };
         if self.staging().symlink_metadata().is_ok() {

@@ -176,7 +176,7 @@ impl<S> Ring<S> {
     fn has_outlived(&self, now: UnixMillis) -> bool {
         self.iter()
             .zip(&self.previous)
-            .any(|(successor, key)| is_over(successor.created, now) || is_aged(key.created, now))
+            .any(|(successor, key)| is_over(successor.created, key.created, now))
     }
 
     fn replace(&mut self, secret: S, now: UnixMillis) {
@@ -189,19 +189,15 @@ impl<S> Ring<S> {
     fn forget(&mut self, now: UnixMillis) {
         let mut replaced = self.current.created;
         self.previous.retain(|key| {
-            let keep = !is_over(replaced, now) && !is_aged(key.created, now);
+            let keep = !is_over(replaced, key.created, now);
             replaced = key.created;
             keep
         });
     }
 }
 
-fn is_over(replaced: UnixMillis, now: UnixMillis) -> bool {
-    now.since(replaced) >= RETENTION
-}
-
-fn is_aged(created: UnixMillis, now: UnixMillis) -> bool {
-    now.since(created) >= AGE_MAX
+fn is_over(replaced: UnixMillis, created: UnixMillis, now: UnixMillis) -> bool {
+    now.since(replaced) >= RETENTION || now.since(created) >= AGE_MAX
 }
 
 #[cfg(test)]

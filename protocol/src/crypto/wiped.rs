@@ -74,22 +74,14 @@ mod tests {
         };
     }
 
-    cannot_be_copied!(
-        Secret<32>,
-        Secret<64>,
-        DhSecret,
-        SigningSecret,
-        ChainWalk,
-        DecapsulationKey<MlKem768>,
-        KemSecret,
-        Phrase,
-        Account,
-        Device,
-        InitialKeys,
-        Ratchet,
-    );
+    macro_rules! secrets {
+        ($($type:ty),* $(,)?) => {
+            cannot_be_copied!($($type),*);
+            wiped_when_dropped!($($type),*);
+        };
+    }
 
-    wiped_when_dropped!(
+    secrets!(
         Secret<32>,
         Secret<64>,
         DhSecret,

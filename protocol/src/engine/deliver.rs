@@ -136,6 +136,23 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         Ok(())
     }
 
+    /// Takes everything that waits for a contact out of the outbox: nobody can deliver it.
+    pub(super) fn finish_all(
+        &mut self,
+        account: AccountId,
+        evidence: &'static str,
+    ) -> Result<(), Error> {
+        let waiting: Vec<_> = self
+            .outbox
+            .queue(&account)
+            .map(|queue| queue.entries().map(|(_, entry)| entry.message).collect())
+            .unwrap_or_default();
+        for message in waiting {
+            self.finish(message, DeliveryState::Undeliverable, evidence)?;
+        }
+        Ok(())
+    }
+
     /// Takes a row out of the outbox, for good, and says why.
     pub(super) fn finish(
         &mut self,

@@ -4,7 +4,7 @@ use rand_core::CryptoRng;
 
 use super::command::{CommandError, Extent, Who};
 use super::timer::Reason;
-use super::{DeliveryState, Engine, Event, Output};
+use super::{Engine, Event, Output};
 use crate::contact::Contact;
 use crate::id::{AccountId, DeviceId};
 use crate::inbox::{self, PAGE_MAX, Stored};
@@ -32,14 +32,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     fn forget_contact(&mut self, contact: &Contact) -> Result<(), CommandError> {
         let account = contact.account;
         self.release_held(account)?;
-        let waiting: Vec<_> = self
-            .outbox
-            .queue(&account)
-            .map(|queue| queue.entries().map(|(_, entry)| entry.message).collect())
-            .unwrap_or_default();
-        for message in waiting {
-            self.finish(message, DeliveryState::Undeliverable, "the contact was removed")?;
-        }
+        self.finish_all(account, "the contact was removed")?;
         self.sessions.forget(contact.device, &mut self.store)?;
         for reason in [
             Reason::Retry(account),

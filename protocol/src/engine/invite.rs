@@ -3,7 +3,7 @@
 use rand_core::CryptoRng;
 
 use super::command::{CommandError, InvitationView};
-use super::{DeliveryState, Engine, Output};
+use super::{Engine, Output};
 use crate::envelope::Frame;
 use crate::error::Error;
 use crate::id::{AccountId, DeviceId, InvitationToken};
@@ -104,15 +104,6 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         if self.has_way(account, peer)? {
             return Ok(());
         }
-        let waiting: Vec<_> = self
-            .outbox
-            .queue(&account)
-            .map(|queue| queue.entries().map(|(_, entry)| entry.message).collect())
-            .unwrap_or_default();
-        for message in waiting {
-            let evidence = "the recipient knows neither this account nor the invitation";
-            self.finish(message, DeliveryState::Undeliverable, evidence)?;
-        }
-        Ok(())
+        self.finish_all(account, "the recipient knows neither this account nor the invitation")
     }
 }
