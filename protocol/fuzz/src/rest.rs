@@ -5,14 +5,18 @@ use bitchat_protocol::backup::Intake;
 use bitchat_protocol::contact::Contact;
 use bitchat_protocol::copies::Copies;
 use bitchat_protocol::crypto::AgeHeader;
-use bitchat_protocol::id::MessageId;
+use bitchat_protocol::handshake::{is_replay, purge_replays};
+use bitchat_protocol::id::{AccountId, DeviceId, MessageId};
 use bitchat_protocol::identity::Device;
+use bitchat_protocol::inbox::{
+    Conversations, Held, Stored, forget_owed, owe, owed, purge_seen, seen,
+};
 use bitchat_protocol::invitation::Issued;
-use bitchat_protocol::outbox::OutboxRow;
+use bitchat_protocol::outbox::{Delivery, OutboxRow};
 use bitchat_protocol::prekey::{HandTo, Pool, Prekeys, SignedPrekey};
 use bitchat_protocol::ratchet::{Ratchet, Sealed};
 use bitchat_protocol::session::Session;
-use bitchat_protocol::store::{Key, MemoryStore, Overlay, Table};
+use bitchat_protocol::store::{Key, MemoryStore, Overlay, Store, Table};
 use prost::Message;
 
 use super::forge::NOW;
@@ -87,6 +91,64 @@ pub fn rows(bytes: &[u8]) {
     if let Ok((_, issued)) = Issued::decode(bytes) {
         let _ = issued.admits(NOW);
     }
+    kept_for_a_contact(bytes);
+}
+
+/// The bytes as each row that a conversation leaves: what loads is answered, and can be forgotten.
+fn kept_for_a_contact(bytes: &[u8]) {
+    let (account, device, id) = (AccountId([1; 32]), DeviceId([2; 32]), MessageId([3; 16]));
+    let mut overlay = Overlay::new(MemoryStore::default());
+    let mut seen_scope = device.0.to_vec();
+    seen_scope.extend_from_slice(&id.0);
+    for key in [
+        Key::of(Table::Delivery, &id.0),
+        Key::of(Table::Seen, &seen_scope),
+        Key::of(Table::Replay, &[4; 32]),
+        Key::of(Table::Conversation, &account.0),
+        Key::numbered(Table::Held, &account.0, 1),
+        Key::numbered(Table::Message, &account.0, 1),
+        Key::numbered(Table::Inbox, &[], 1),
+        Key::numbered(Table::Owed, &account.0, 1),
+    ] {
+        overlay.put(key, bytes.to_vec());
+    }
+    let mut disk = MemoryStore::default();
+    let _ = disk.commit(&overlay.seal().expect("rows"));
+    let mut store = Overlay::new(disk);
+
+    if let Ok(Some(delivery)) = Delivery::read(&store, id) {
+        delivery.write(&mut store, id);
+        assert_eq!(
+            Delivery::read(&store, id).expect("own row").expect("a row").state,
+            delivery.state
+        );
+    }
+    if let Ok(known) = seen(&store, device, id) {
+        assert!(known.is_some(), "a row was there");
+    }
+    let _ = purge_seen(&mut store, None, NOW);
+    let _ = is_replay(&store, &[4; 32]).expect("a row is there");
+    let _ = purge_replays(&mut store, None, NOW);
+    let mut conversations = Conversations::default();
+    if conversations.edit(account, &store).is_ok() {
+        conversations.write(&mut store);
+    }
+    let _ = Held::load(&store);
+    for table in [Table::Message, Table::Inbox] {
+        let scope: &[u8] = if table == Table::Message { &account.0 } else { &[] };
+        for row in store.scan(table, scope, &[], 10).expect("rows") {
+            if table == Table::Inbox {
+                let _ = Stored::from_inbox(&store, &row);
+            } else if let Ok((index, message)) = Stored::from_row(&row) {
+                message.write(&mut store, account, index);
+            }
+        }
+    }
+    if owe(&mut store, account, &[id], NOW).is_ok() {
+        let ids = owed(&mut store, account, NOW).expect("rows that were read");
+        assert!(ids.contains(&id));
+    }
+    let _ = forget_owed(&mut store, account);
 }
 
 /// The bytes as the row of a one-time prekey: what loads can be handed out, used and forgotten.

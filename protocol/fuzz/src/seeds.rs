@@ -74,7 +74,57 @@ pub fn seeds() -> Vec<Seed> {
     seeds.extend(links(&alice));
     seeds.extend(ratchets());
     seeds.extend(networks());
+    seeds.extend(conversation_rows());
     seeds
+}
+
+/// What a conversation leaves in the store.
+fn conversation_rows() -> Vec<Seed> {
+    let (account, device, message) = (vec![1; 32], vec![2; 32], MESSAGE.0.to_vec());
+    let shown = rest::Message {
+        id: message.clone(),
+        text: "text".to_owned(),
+        lamport: 3,
+        sent_ms: 4,
+        received_ms: 5,
+        gap: 1,
+        cursor: 6,
+        ..rest::Message::default()
+    };
+    let conversation = rest::Conversation {
+        lamport: 3,
+        next_index: 2,
+        sent: 1,
+        device: device.clone(),
+        shown: 7,
+        heads: vec![message.clone()],
+    };
+    let held = rest::Held {
+        account: account.clone(),
+        message: Some(shown.clone()),
+        sequence: 9,
+        until_ms: NOW.0,
+        device: device.clone(),
+    };
+    let delivery =
+        rest::Delivery { state: 4, at_ms: 1, account: account.clone(), evidence: "x".to_owned() };
+    let seen = rest::Seen {
+        device,
+        message: message.clone(),
+        digest: vec![3; 32],
+        at_ms: 1,
+        unreadable: true,
+    };
+    vec![
+        ("rows", "message", shown.encode_to_vec()),
+        ("rows", "conversation", conversation.encode_to_vec()),
+        ("rows", "held", held.encode_to_vec()),
+        ("rows", "delivery", delivery.encode_to_vec()),
+        ("rows", "seen", seen.encode_to_vec()),
+        ("rows", "inbox", rest::Inbox { account, index: 1 }.encode_to_vec()),
+        ("rows", "replay", rest::Replay { at_ms: 1, hash: vec![4; 32] }.encode_to_vec()),
+        ("rows", "owed", rest::Owed { messages: vec![message], at_ms: 1 }.encode_to_vec()),
+    ]
 }
 
 /// A letter that founds a session, one that does not, a seal and a file.
