@@ -35,7 +35,8 @@ impl NodeError {
             }
             Self::NoProfile { .. } => "create one with `bitchat init`",
             Self::ProfileExists { .. } => {
-                "use it, or name another by `--home DIR` or `--profile NAME`"
+                "use it (`bitchat key words` shows its 24 words), or name another by `--home DIR` or \
+                 `--profile NAME`"
             }
             Self::StoreCorrupt { .. } | Self::KeystoreCorrupt { .. } | Self::KdfDowngrade => {
                 RECOVER

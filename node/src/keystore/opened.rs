@@ -1,6 +1,7 @@
-//! An opened key store, and the two ways to change one: other factors, another data key.
+//! An opened key store, and the ways to change one: other factors, another data key, another
+//! generation.
 //!
-//! Both rewrite the file in one step: after a crash it is the old one or the new one.
+//! Each rewrites the file in one step: after a crash it is the old one or the new one.
 
 use std::path::{Path, PathBuf};
 
@@ -103,6 +104,25 @@ impl Opened {
         let file = File { header, dek, ..self.file.clone() };
         write(&self.path, &file)?;
         (self.file, self.kek) = (file, kek);
+        Ok(())
+    }
+
+    /// Gives the device another generation; durable when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`KeystoreError::Io`]; the old one stands then.
+    pub fn certify(
+        &mut self,
+        generation: u64,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(), KeystoreError> {
+        let secrets = Secrets { generation, ..self.secrets.duplicate() };
+        let secrets = seal(rng, &secrets_key(&self.dek), SECRETS_CONTEXT, &secrets.encode())?;
+        let file = File { secrets, ..self.file.clone() };
+        write(&self.path, &file)?;
+        self.secrets.generation = generation;
+        self.file = file;
         Ok(())
     }
 
