@@ -98,6 +98,12 @@ pub enum NodeError {
         /// One will be looked at after this long.
         retry_after: Duration,
     },
+    /// Another process is checking a passphrase of this profile.
+    #[error("another process is checking a passphrase of this profile; this one was not looked at")]
+    PassphraseContended {
+        /// It should be done after this long.
+        retry_after: Duration,
+    },
     /// The key store needs its key file and none was named.
     #[error("the key store needs its key file, too")]
     NoKeyFile,
@@ -363,7 +369,10 @@ impl NodeError {
     /// How long to wait before the same request can pass; `None` if waiting alone does not help.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
-        if let Self::Busy { retry_after } | Self::PassphrasePause { retry_after } = self {
+        if let Self::Busy { retry_after }
+        | Self::PassphrasePause { retry_after }
+        | Self::PassphraseContended { retry_after } = self
+        {
             return Some(*retry_after);
         }
         if matches!(self, Self::Protocol(CommandError::OutboxFull(_))) {

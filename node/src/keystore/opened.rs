@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use bitchat_protocol::crypto::{Secret, wiped};
 use rand_core::CryptoRng;
 
+use super::attempts::Attempt;
 use super::file::{File, Header, Kdf};
 use super::{
     Factors, KdfParameters, KeystoreError, Protection, SECRETS_CONTEXT, Secrets, StoreKeys,
@@ -102,6 +103,7 @@ impl Opened {
         let header = Header { kdf, salt };
         let dek = seal(rng, &kek, &header.associated(), self.dek.expose())?;
         let file = File { header, dek, ..self.file.clone() };
+        Attempt::prepare(&self.path)?;
         write(&self.path, &file)?;
         (self.file, self.kek) = (file, kek);
         Ok(())
