@@ -100,10 +100,7 @@ pub enum NodeError {
     },
     /// Another process is checking a passphrase of this profile.
     #[error("another process is checking a passphrase of this profile; this one was not looked at")]
-    PassphraseContended {
-        /// It should be done after this long.
-        retry_after: Duration,
-    },
+    PassphraseContended,
     /// The key store needs its key file and none was named.
     #[error("the key store needs its key file, too")]
     NoKeyFile,
@@ -369,16 +366,14 @@ impl NodeError {
     /// How long to wait before the same request can pass; `None` if waiting alone does not help.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
-        if let Self::Busy { retry_after }
-        | Self::PassphrasePause { retry_after }
-        | Self::PassphraseContended { retry_after } = self
-        {
+        if let Self::Busy { retry_after } | Self::PassphrasePause { retry_after } = self {
             return Some(*retry_after);
         }
         if matches!(self, Self::Protocol(CommandError::OutboxFull(_))) {
             return Some(Duration::from_secs(30));
         }
-        if matches!(self, Self::Unavailable) { Some(Duration::from_secs(1)) } else { None }
+        let is_soon_over = matches!(self, Self::Unavailable | Self::PassphraseContended);
+        if is_soon_over { Some(Duration::from_secs(1)) } else { None }
     }
 
     /// Whether the same request may pass later without anybody changing anything.

@@ -106,10 +106,7 @@ pub enum KeystoreError {
     },
     /// Another process is at it; this passphrase was not looked at.
     #[error("another process is checking a passphrase")]
-    Contended {
-        /// When to try again.
-        retry_after: Duration,
-    },
+    Contended,
     /// It needs a key file and none was named.
     #[error("the key store needs its key file")]
     NoKeyFile,

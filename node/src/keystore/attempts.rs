@@ -232,7 +232,7 @@ fn lock_within(path: &Path, patience: Duration) -> Result<File, KeystoreError> {
                 thread::sleep(Duration::from_millis(10));
             }
             Err(Errno::WOULDBLOCK) => {
-                return Err(KeystoreError::Contended { retry_after: LOCK_PATIENCE });
+                return Err(KeystoreError::Contended);
             }
             Err(errno) => return Err(failed(path, errno.into())),
         }

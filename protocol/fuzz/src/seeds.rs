@@ -131,7 +131,7 @@ fn conversation_rows() -> Vec<Seed> {
 }
 
 /// Two cuts, then frames, half a frame, or what is none.
-fn streams() -> [Seed; 4] {
+fn streams() -> [Seed; 5] {
     let frame = Frame::RecordRequest(TOKEN).encode();
     let mut stream = BytesMut::from(&[2, 1, 7][..]);
     put_frame(&mut stream, &frame);
@@ -142,6 +142,8 @@ fn streams() -> [Seed; 4] {
     [
         ("link_stream", "frames", stream.to_vec()),
         ("link_stream", "half", half),
+        // The greatest length, and none of its bytes.
+        ("link_stream", "claim", vec![2, 1, 7, 0x80, 0x80, 0x10]),
         ("link_stream", "long", vec![2, 1, 7, 0x81, 0x80, 0x10, 0, 0]),
         ("link_stream", "padded", vec![2, 1, 7, 0x81, 0x80, 0x00, 0, 0]),
     ]
