@@ -148,7 +148,7 @@ impl Decoder {
     }
 
     /// The next whole frame, if it is there.
-    pub fn next(&mut self) -> Result<Option<Vec<u8>>, Malformed> {
+    pub fn next_frame(&mut self) -> Result<Option<Vec<u8>>, Malformed> {
         let Some((length, header)) = varint(&self.buffer)? else { return Ok(None) };
         if length == 0 || length > FRAME_BYTES_MAX {
             return Err(Malformed("frame length"));
@@ -204,7 +204,7 @@ mod tests {
             let mut read = Vec::new();
             for part in stream.chunks(chunk) {
                 decoder.room().put_slice(part);
-                while let Some(frame) = decoder.next().expect("well-formed") {
+                while let Some(frame) = decoder.next_frame().expect("well-formed") {
                     read.push(frame);
                 }
             }
@@ -218,7 +218,7 @@ mod tests {
         fn arbitrary_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..2_000)) {
             let mut decoder = Decoder::reading(1_024);
             decoder.room().put_slice(&bytes);
-            while let Ok(Some(frame)) = decoder.next() {
+            while let Ok(Some(frame)) = decoder.next_frame() {
                 prop_assert!(!frame.is_empty() && frame.len() <= FRAME_BYTES_MAX);
                 let _ = Kind::of(&frame);
                 let _ = Control::parse(&frame);
@@ -232,11 +232,11 @@ mod tests {
             let mut decoder = Decoder::reading(1_024);
             let [a, b, c] = [length, length >> 7, length >> 14].map(low_bits);
             decoder.room().put_slice(&[0x80 | a, 0x80 | b, c]);
-            assert!(decoder.next().is_err(), "{length}");
+            assert!(decoder.next_frame().is_err(), "{length}");
         }
         let mut decoder = Decoder::reading(1_024);
         decoder.room().put_slice(&[0xFF, 0xFF, 0xFF, 0xFF, 0x07]);
-        assert!(decoder.next().is_err());
+        assert!(decoder.next_frame().is_err());
     }
 
     #[test]
@@ -246,7 +246,7 @@ mod tests {
         let mut decoder = Decoder::reading(1_024);
         decoder.room().put_slice(&stream);
 
-        let frame = decoder.next().expect("well-formed").expect("whole");
+        let frame = decoder.next_frame().expect("well-formed").expect("whole");
 
         assert_eq!(frame.len(), FRAME_BYTES_MAX);
     }
@@ -256,7 +256,7 @@ mod tests {
         for bytes in [&[0x00][..], &[0x81, 0x00], &[0x80, 0x80, 0x00]] {
             let mut decoder = Decoder::reading(1_024);
             decoder.room().put_slice(bytes);
-            assert!(decoder.next().is_err(), "{bytes:?}");
+            assert!(decoder.next_frame().is_err(), "{bytes:?}");
         }
     }
 
@@ -268,7 +268,7 @@ mod tests {
             control.put(&mut stream);
             let mut decoder = Decoder::reading(1_024);
             decoder.room().put_slice(&stream);
-            let frame = decoder.next().expect("well-formed").expect("whole");
+            let frame = decoder.next_frame().expect("well-formed").expect("whole");
 
             assert_eq!(Kind::of(&frame), Ok(Kind::Control));
             assert_eq!(Control::parse(&frame), Ok(control));

@@ -147,7 +147,7 @@ impl Reader {
     /// frame was completed.
     async fn hand_over(&self, talk: &mut Talk) -> Result<bool, End> {
         let before = talk.read;
-        while let Some(bytes) = talk.decoder.next()? {
+        while let Some(bytes) = talk.decoder.next_frame()? {
             if Kind::of(&bytes)? != Kind::Application {
                 return Err(End::Violation);
             }

@@ -91,7 +91,7 @@ fn read(pieces: &[&[u8]]) -> Read {
 }
 
 fn drain(decoder: &mut Decoder, frames: &mut Vec<Vec<u8>>) -> Result<(), Malformed> {
-    while let Some(frame) = decoder.next()? {
+    while let Some(frame) = decoder.next_frame()? {
         frames.push(frame);
     }
     Ok(())

@@ -65,7 +65,7 @@ impl Answers<'_> {
     }
 
     async fn drain(&self, decoder: &mut Decoder) -> Result<(), Malformed> {
-        while let Some(frame) = decoder.next()? {
+        while let Some(frame) = decoder.next_frame()? {
             match Control::parse(&frame)? {
                 Control::Accepted { upto } => {
                     let tokens = lock(self.ledger).accept(upto)?;
