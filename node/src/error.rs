@@ -98,6 +98,9 @@ pub enum NodeError {
         /// One will be looked at after this long.
         retry_after: Duration,
     },
+    /// Another process is checking a passphrase of this profile.
+    #[error("another process is checking a passphrase of this profile; this one was not looked at")]
+    PassphraseContended,
     /// The key store needs its key file and none was named.
     #[error("the key store needs its key file, too")]
     NoKeyFile,
@@ -369,7 +372,8 @@ impl NodeError {
         if matches!(self, Self::Protocol(CommandError::OutboxFull(_))) {
             return Some(Duration::from_secs(30));
         }
-        if matches!(self, Self::Unavailable) { Some(Duration::from_secs(1)) } else { None }
+        let is_soon_over = matches!(self, Self::Unavailable | Self::PassphraseContended);
+        if is_soon_over { Some(Duration::from_secs(1)) } else { None }
     }
 
     /// Whether the same request may pass later without anybody changing anything.

@@ -52,7 +52,7 @@ pub use command::{
     Command, CommandError, ContactView, DeliveryView, Extent, IdentityView, InvitationView,
     KeyChangeView, MessageView, QueueView, Reply, Who,
 };
-pub use copies::restored_key;
+pub use copies::{later_generation, restored_key};
 pub use export::{Export, ExportView};
 pub use import::{IMPORT_MAX, ImportView};
 pub use input::{CommandId, Input};

@@ -69,6 +69,7 @@ pub(super) const fn status(error: &NodeError) -> StatusCode {
         | NodeError::Network { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         NodeError::Busy { .. }
         | NodeError::PassphrasePause { .. }
+        | NodeError::PassphraseContended
         | NodeError::Unavailable
         | NodeError::NoAnswer
         | NodeError::DaemonGone { .. } => StatusCode::SERVICE_UNAVAILABLE,

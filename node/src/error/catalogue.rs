@@ -22,6 +22,7 @@ impl NodeError {
             Self::WrongPassphrase => "wrong_passphrase",
             Self::WrongFactors => "wrong_factors",
             Self::PassphrasePause { .. } => "passphrase_pause",
+            Self::PassphraseContended => "passphrase_contended",
             Self::NoKeyFile => "no_key_file",
             Self::KeyFile { .. } => "key_file",
             Self::WeakPassphrase { .. } => "weak_passphrase",
@@ -95,7 +96,9 @@ impl NodeError {
             | Self::KdfDowngrade
             | Self::BackupPassphrase
             | Self::BackupDamaged { .. } => Category::Verification,
-            Self::Busy { .. } | Self::PassphrasePause { .. } => Category::RateLimited,
+            Self::Busy { .. } | Self::PassphrasePause { .. } | Self::PassphraseContended => {
+                Category::RateLimited
+            }
             Self::NoAnswer | Self::WaitTimedOut => Category::TimedOut,
             Self::Rejected => Category::Rejected,
             Self::NoRoute => Category::NotFound,

@@ -103,6 +103,7 @@ fn samples() -> Vec<NodeError> {
         NodeError::WrongPassphrase,
         NodeError::WrongFactors,
         NodeError::PassphrasePause { retry_after: Duration::from_secs(1) },
+        NodeError::PassphraseContended,
         NodeError::NoKeyFile,
         NodeError::KeyFile { path: home(), problem: text(), hint: text() },
         NodeError::WeakPassphrase { why: text() },

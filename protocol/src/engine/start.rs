@@ -51,7 +51,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         };
         let pool = Pool::load(&store)?;
         let record = store.get(&record_key())?.unwrap_or_default();
-        let (book, copies) = (read_book(&store)?, read_copies(&store)?);
+        let (book, copies) =
+            (read_book(&store)?, read_copies(&store, setup.identity.certificate())?);
         let next_cursor = store
             .scan_back(Table::Inbox, &[], None, 1)?
             .first()
@@ -105,7 +106,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             Ok(record) => {
                 self.addresses = record.addresses().to_vec();
                 self.record_sequence = record.sequence();
-                if greets {
+                if greets || record.certificate() != self.identity.certificate() {
                     // One for each run, so that two copies that run can be told apart.
                     self.issue_record()?;
                 }
