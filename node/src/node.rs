@@ -1,6 +1,9 @@
 //! A whole node: a profile's lock, store, engine, network, control API, health and metrics.
 
 mod ports;
+mod reload;
+
+pub use reload::Reload;
 
 use std::future::Future;
 use std::thread::JoinHandle;
@@ -61,6 +64,7 @@ pub struct Node {
     stop: CancellationToken,
     engine: Option<JoinHandle<()>>,
     network: Option<Network>,
+    reload: Reload,
     servers: Vec<tokio::task::JoinHandle<()>>,
     socket: Option<std::path::PathBuf>,
     _lock: HomeLock,
@@ -89,6 +93,7 @@ impl Node {
         let (events, _) = broadcast::channel(EVENTS_MAX);
         let (publish, status) = watch::channel(NodeStatus::starting(home.socket(), Instant::now()));
         let stop = CancellationToken::new();
+        let (change, settings) = watch::channel(config.engine());
         let heartbeat = Heartbeat::new(Instant::now());
         let handle = Handle::new(requests, events.clone(), status.clone(), metrics.clone());
         let ends = Ends {
@@ -101,6 +106,7 @@ impl Node {
             counters: network.counters(),
             metrics: metrics.clone(),
             heartbeat: heartbeat.clone(),
+            settings,
             stop: stop.clone(),
             external: config.network.external.clone(),
             listens: mode == Mode::Daemon && !config.network.listen.is_empty(),
@@ -123,6 +129,7 @@ impl Node {
             stop,
             engine: Some(engine),
             network: Some(network),
+            reload: Reload::new(config.clone(), change, publish.clone()),
             servers: Vec::new(),
             socket: None,
             _lock: lock,
@@ -171,6 +178,12 @@ impl Node {
     /// The control API, for use in this process.
     pub fn router(&self) -> Router {
         control::router(self.handle.clone())
+    }
+
+    /// What gives the node other settings while it runs.
+    #[must_use]
+    pub fn reload(&self) -> Reload {
+        self.reload.clone()
     }
 
     /// What the node is doing.

@@ -73,6 +73,7 @@ pub(super) const fn status(error: &NodeError) -> StatusCode {
         | NodeError::NoAnswer
         | NodeError::DaemonGone { .. } => StatusCode::SERVICE_UNAVAILABLE,
         NodeError::WaitTimedOut
+        | NodeError::PeerUnavailable { .. }
         | NodeError::Expired
         | NodeError::Undeliverable
         | NodeError::Rejected => StatusCode::CONFLICT,

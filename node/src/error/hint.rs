@@ -66,6 +66,9 @@ impl NodeError {
                 "see `bitchat status`; if it does not answer either, restart the daemon"
             }
             Self::WaitTimedOut => "it goes on by itself; see `bitchat queue list`",
+            Self::PeerUnavailable { .. } => {
+                "it goes on by itself; see `bitchat peers` for the cause"
+            }
             Self::Expired => "send it again with a longer `--expires`",
             Self::Undeliverable => {
                 "ask the contact for a new invitation and `bitchat contact add` it"

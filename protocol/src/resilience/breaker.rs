@@ -146,12 +146,7 @@ enum Circuit {
 
 impl Breaker {
     const fn new() -> Self {
-        Self {
-            circuit: Circuit::Closed { failures: 0 },
-            generation: 0,
-            opened: 0,
-            cause: "",
-        }
+        Self { circuit: Circuit::Closed { failures: 0 }, generation: 0, opened: 0, cause: "" }
     }
 
     const fn state(&self) -> State {

@@ -189,12 +189,7 @@ impl Breakers {
 
     /// Whether a permit would be withheld. Changes nothing, and takes no slot of a probe.
     #[must_use]
-    pub fn withholds(
-        &self,
-        peer: DeviceId,
-        operation: Operation,
-        now: Moment,
-    ) -> Option<Withheld> {
+    pub fn withholds(&self, peer: DeviceId, operation: Operation, now: Moment) -> Option<Withheld> {
         let entry = self.entries.get(&(peer, operation))?;
         entry.breaker.refuses(&self.policy, now).map(|until| Withheld { until })
     }
@@ -244,12 +239,8 @@ impl Breakers {
 
     /// Closes every breaker of an operation: what it went by holds no more.
     pub fn reset(&mut self, operation: Operation) {
-        let peers: Vec<DeviceId> = self
-            .entries
-            .keys()
-            .filter(|(_, of)| *of == operation)
-            .map(|(peer, _)| *peer)
-            .collect();
+        let peers: Vec<DeviceId> =
+            self.entries.keys().filter(|(_, of)| *of == operation).map(|(peer, _)| *peer).collect();
         peers.into_iter().for_each(|peer| self.alive(peer, operation));
     }
 
