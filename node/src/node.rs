@@ -85,16 +85,15 @@ impl Node {
         home.check()?;
         let lock = home.lock()?;
         let unlocked = unlock(&home, credentials).await?;
-        let warnings = standing_warnings(&unlocked);
         let metrics = Metrics::new(profile::wall_clock());
         let (network, heard) = start_network(&home, &config, &unlocked, mode).await?;
 
         let (requests, asked) = mpsc::channel(REQUESTS_MAX);
         let (events, _) = broadcast::channel(EVENTS_MAX);
         let (publish, status) = watch::channel(NodeStatus::starting(home.socket(), Instant::now()));
-        let stop = CancellationToken::new();
+        publish.send_modify(|status| status.warnings = standing_warnings(&unlocked));
         let (change, settings) = watch::channel(config.engine());
-        let heartbeat = Heartbeat::new(Instant::now());
+        let (stop, heartbeat) = (CancellationToken::new(), Heartbeat::new(Instant::now()));
         let handle = Handle::new(requests, events.clone(), status.clone(), metrics.clone());
         let ends = Ends {
             requests: asked,
@@ -118,7 +117,6 @@ impl Node {
             greet: mode == Mode::Daemon,
             place: home.place(),
         };
-        publish.send_modify(|status| status.warnings = warnings);
         let engine = start_engine(ends, factory).await?;
         if mode == Mode::Daemon {
             dial_bootstrap(&network, &config.network.bootstrap)?;

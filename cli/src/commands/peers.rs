@@ -6,7 +6,7 @@ use crate::error::Stop;
 use crate::output::{Output, table};
 use crate::sanitise;
 
-/// List connected devices, and those that are left alone because they failed too often
+/// List connected devices, and those left alone because they failed
 #[derive(Debug, clap::Args)]
 pub(crate) struct Peers {}
 

@@ -72,7 +72,7 @@ pub(super) fn outcome(delivery: &Delivery, wait: Wait, client: &Client) -> Resul
     }
     if let Some(withheld) = &delivery.withheld {
         let retry_after = Duration::from_millis(withheld.retry_after_ms);
-        return Err(NodeError::PeerUnavailable { retry_after }.into());
+        return Err(NodeError::PeerUnavailable(retry_after).into());
     }
     let state = &delivery.state;
     let (so_far, hint) = if reaches(state, State::Delivered) {

@@ -123,7 +123,7 @@ fn samples() -> Vec<NodeError> {
         NodeError::Unavailable,
         NodeError::NoAnswer,
         NodeError::WaitTimedOut,
-        NodeError::PeerUnavailable { retry_after: Duration::from_secs(1) },
+        NodeError::PeerUnavailable(Duration::from_secs(1)),
         NodeError::Expired,
         NodeError::Undeliverable,
         NodeError::Rejected,

@@ -283,11 +283,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         }
         let (peer, now) = (contact.device, self.now.mono);
         let stands = self.links.contains(&peer);
-        let operations: &[Operation] = if stands {
-            &[Operation::Message]
-        } else {
-            &[Operation::Message, Operation::Dial]
-        };
+        let operations: &[Operation] =
+            if stands { &[Operation::Message] } else { &[Operation::Message, Operation::Dial] };
         let held = operations.iter().find_map(|operation| {
             Some((*operation, self.breakers.withholds(peer, *operation, now)?))
         });

@@ -171,12 +171,87 @@ fn an_answer_to_a_request_of_an_older_state_counts_for_nothing() {
     assert_eq!(bench.breaker.state(), State::Open);
 }
 
-/// What it should do, by hand: answers of every request with the life that it belongs to.
+/// What it should do, by hand, in whole seconds.
 #[derive(Debug)]
-enum Model {
+struct Model {
+    circuit: By,
+    /// How many states there were before this one.
+    life: u32,
+    opened: u32,
+    seconds: u64,
+}
+
+#[derive(Debug)]
+enum By {
     Closed(u32),
     Open(u64),
-    Half { passed: usize, deadlines: Vec<(usize, u64)> },
+    /// Successes, and the requests under way with their deadlines.
+    HalfOpen(usize, Vec<(usize, u64)>),
+}
+
+impl Model {
+    fn turn(&mut self, circuit: By) {
+        self.circuit = circuit;
+        self.life += 1;
+    }
+
+    /// Whether the request of this number may leave.
+    fn ask(&mut self, number: usize) -> bool {
+        if matches!(self.circuit, By::Open(until) if self.seconds >= until) {
+            self.turn(By::HalfOpen(0, Vec::new()));
+        }
+        match &mut self.circuit {
+            By::Closed(_) => true,
+            By::Open(_) => false,
+            By::HalfOpen(passed, deadlines) => {
+                deadlines.retain(|(_, deadline)| self.seconds < *deadline);
+                let has_slot = *passed + deadlines.len() < 3;
+                deadlines.extend(has_slot.then_some((number, self.seconds + 120)));
+                has_slot
+            }
+        }
+    }
+
+    /// A request of the present state ends; says whether it opens.
+    fn end(&mut self, number: usize, is_success: bool) -> bool {
+        match &mut self.circuit {
+            By::Closed(failures) => {
+                *failures = if is_success { 0 } else { *failures + 1 };
+                *failures == 5
+            }
+            By::Open(_) => false,
+            By::HalfOpen(passed, deadlines) => {
+                let is_it = |held: &(usize, u64)| held.0 == number && self.seconds < held.1;
+                let Some(at) = deadlines.iter().position(is_it) else { return false };
+                deadlines.remove(at);
+                *passed += usize::from(is_success);
+                if *passed == 3 {
+                    self.opened = 0;
+                    self.turn(By::Closed(0));
+                }
+                !is_success
+            }
+        }
+    }
+
+    /// It opened: for how long is at random, in a range. Rounded up, so that both compare the same.
+    fn opens(&mut self, pause: Duration) {
+        let base = if self.opened == 0 { 60 } else { (60u64 << self.opened.min(8)).min(900) };
+        let most = if self.opened == 0 { base * 1_000 } else { base * 1_200 };
+        let millis = u64::try_from(pause.as_millis()).unwrap();
+        assert!((base * 1_000..=most).contains(&millis), "{pause:?}, {self:?}");
+        let whole = pause.as_secs() + u64::from(pause.subsec_nanos() > 0);
+        self.turn(By::Open(self.seconds + whole));
+        self.opened += 1;
+    }
+
+    fn state(&self) -> (State, u32) {
+        match self.circuit {
+            By::Closed(failures) => (State::Closed, failures),
+            By::Open(_) => (State::Open, 0),
+            By::HalfOpen(..) => (State::HalfOpen, 0),
+        }
+    }
 }
 
 /// One step: time that passes, then a request or the end of one that was made before.
@@ -192,76 +267,29 @@ proptest! {
     #[test]
     fn it_decides_as_the_model(steps in prop::collection::vec(step(), 1..60)) {
         let mut bench = bench();
-        let (mut model, mut life, mut opened) = (Model::Closed(0), 0u32, 0u32);
-        let (mut passes, mut seconds) = (Vec::<(Pass, u32)>::new(), 0u64);
+        let mut model = Model { circuit: By::Closed(0), life: 0, opened: 0, seconds: 0 };
+        let mut passes = Vec::<(Pass, u32)>::new();
         for (gap, end) in steps {
-            seconds += gap;
+            model.seconds += gap;
             bench.pass(Duration::from_secs(gap));
-            let Some((back, is_success)) = end else {
-                if matches!(model, Model::Open(until) if seconds >= until) {
-                    (model, life) = (Model::Half { passed: 0, deadlines: Vec::new() }, life + 1);
+            match end.map(|(back, is_success)| (passes.len().checked_sub(back + 1), is_success)) {
+                None => {
+                    let leave = model.ask(passes.len());
+                    let asked = bench.ask();
+                    prop_assert_eq!(asked.is_ok(), leave, "{:?}", model);
+                    passes.extend(asked.map(|pass| (pass, model.life)));
                 }
-                let leave = match &mut model {
-                    Model::Closed(_) => true,
-                    Model::Open(_) => false,
-                    Model::Half { passed, deadlines } => {
-                        deadlines.retain(|(_, deadline)| seconds < *deadline);
-                        let has_slot = *passed + deadlines.len() < 3;
-                        if has_slot {
-                            deadlines.push((passes.len(), seconds + 120));
-                        }
-                        has_slot
-                    }
-                };
-                let asked = bench.ask();
-                prop_assert_eq!(asked.is_ok(), leave, "{:?} at {}", model, seconds);
-                passes.extend(asked.map(|pass| (pass, life)));
-                continue;
-            };
-            let Some(index) = passes.len().checked_sub(back + 1) else { continue };
-            let (pass, of) = &passes[index];
-            bench.record(pass, if is_success { Outcome::Success } else { FAILED });
-            let mut opens = false;
-            if *of == life {
-                match &mut model {
-                    Model::Closed(failures) if is_success => *failures = 0,
-                    Model::Closed(failures) => {
-                        *failures += 1;
-                        opens = *failures == 5;
-                    }
-                    Model::Open(_) => {}
-                    Model::Half { passed, deadlines } => {
-                        let slots = deadlines.len();
-                        deadlines.retain(|(held, deadline)| *held != index || seconds >= *deadline);
-                        let had_slot = deadlines.len() < slots;
-                        *passed += usize::from(had_slot && is_success);
-                        opens = had_slot && !is_success;
-                        if *passed == 3 {
-                            (model, life, opened) = (Model::Closed(0), life + 1, 0);
-                        }
+                Some((None, _)) => {}
+                Some((Some(number), is_success)) => {
+                    let (pass, life) = &passes[number];
+                    bench.record(pass, if is_success { Outcome::Success } else { FAILED });
+                    if *life == model.life && model.end(number, is_success) {
+                        model.opens(bench.pause());
                     }
                 }
             }
-            if opens {
-                // Jitter is not the model's: it takes the end over, rounded up, and checks its range.
-                let pause = bench.pause();
-                let base = if opened == 0 { 60 } else { (60u64 << opened.min(8)).min(900) };
-                let most = if opened == 0 { base * 1_000 } else { base * 1_200 };
-                let millis = u64::try_from(pause.as_millis()).unwrap();
-                prop_assert!((base * 1_000..=most).contains(&millis), "{:?}, opened {}", pause, opened);
-                // Whole seconds, so that both compare the same.
-                let whole = pause.as_secs() + u64::from(pause.subsec_nanos() > 0);
-                (model, life, opened) = (Model::Open(seconds + whole), life + 1, opened + 1);
-            }
-            let state = match model {
-                Model::Closed(_) => State::Closed,
-                Model::Open(_) => State::Open,
-                Model::Half { .. } => State::HalfOpen,
-            };
-            prop_assert_eq!(bench.breaker.state(), state);
-            if let Model::Closed(failures) = model {
-                prop_assert_eq!(bench.breaker.failures(), failures);
-            }
+            let state = (bench.breaker.state(), bench.breaker.failures());
+            prop_assert_eq!(state, model.state(), "{:?}", model);
         }
     }
 }
