@@ -42,8 +42,8 @@ fn queue(bench: &mut Bench) -> Vec<QueueView> {
 
 /// Whether a breaker keeps the newest message from being tried.
 fn withheld(bench: &mut Bench) -> Option<WithheldView> {
-    let id = queue(bench).last().expect("a row").id;
-    match bench.ask(Command::Withheld(id)) {
+    let rows = queue(bench);
+    match bench.ask(Command::Withheld(rows.last()?.id)) {
         Ok(Reply::Withheld(view)) => view,
         other => panic!("{other:?}"),
     }
@@ -54,7 +54,7 @@ fn pass_dialling(bench: &mut Bench, dead: DeviceId, seconds: u64) {
     for _ in 0..seconds {
         let asked = bench.dials.len();
         bench.pass(SECOND);
-        if bench.dials[asked..].contains(&dead) {
+        if bench.dials.iter().skip(asked).any(|peer| *peer == dead) {
             bench.feed(Input::Disconnected { peer: dead });
             bench.flush();
         }
@@ -122,7 +122,11 @@ fn a_contact_that_connects_by_itself_is_written_to_at_once() {
     let (mut alice, mut bob) = black_holed();
     assert!(withheld(&mut alice).is_some());
 
-    link(&mut alice, &mut bob);
+    // Before anything is accepted over the link.
+    alice.feed(Input::Connected { peer: bob.device });
+    assert_eq!(state(&mut alice, Operation::Dial), State::Closed);
+    bob.feed(Input::Connected { peer: alice.device });
+    exchange(&mut alice, &mut bob);
 
     assert_eq!((alice.queued(), bob.shown()), (0, 1));
     assert_eq!(state(&mut alice, Operation::Dial), State::Closed);
@@ -131,10 +135,11 @@ fn a_contact_that_connects_by_itself_is_written_to_at_once() {
         alice.facts.iter().filter(is).count()
     };
     assert_eq!((moved(State::Open), moved(State::Closed)), (1, 1));
-    let counts = alice.facts.iter().rev().find_map(|fact| match fact {
-        Fact::Breakers(counts) => Some(counts),
-        _ => None,
-    });
+    let counts = alice
+        .facts
+        .iter()
+        .rev()
+        .find_map(|fact| if let Fact::Breakers(counts) = fact { Some(counts) } else { None });
     assert_eq!(counts.expect("told")[0], [1, 0, 0]);
 }
 
@@ -310,7 +315,7 @@ fn new_thresholds_hold_from_the_next_failure() {
     let (mut alice, bob) = pair();
     let breaker =
         Policy { failures: 1, open_for: 5 * SECOND, open_max: 5 * SECOND, ..Policy::default() };
-    alice.feed(Input::Settings(Settings { breaker, ..Settings::default() }));
+    alice.feed(Input::Settings(Settings { breaker }));
     alice.feed(Input::Disconnected { peer: bob.device });
     alice.send("bob").expect("queued");
     pass_dialling(&mut alice, bob.device, 1);
@@ -320,6 +325,19 @@ fn new_thresholds_hold_from_the_next_failure() {
     let seen = breakers(&mut alice);
     assert_eq!(seen[0].state, State::Open);
     assert!(seen[0].retry_after.expect("a time") <= 5 * SECOND);
+}
+
+/// Whoever shows the counts must not go on showing those of an engine that is gone.
+#[test]
+fn a_restart_forgets_every_breaker_and_says_so() {
+    let (mut alice, bob) = black_holed();
+
+    alice.restart();
+
+    assert!(alice.facts.contains(&Fact::Breakers([[0; 3]; 6])));
+    alice.pass(SECOND);
+    assert_eq!(alice.queued(), 1);
+    assert_eq!(alice.dials, [bob.device]);
 }
 
 #[test]

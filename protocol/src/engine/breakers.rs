@@ -72,8 +72,8 @@ pub(super) struct Attempts {
     frames: BTreeMap<DeviceId, Vec<(SendToken, Permit)>>,
     /// When something was last tried for a contact.
     tried: BTreeMap<AccountId, Moment>,
-    /// What was told of the breakers.
-    told: Counts,
+    /// What was told of the breakers, if anything was.
+    told: Option<Counts>,
     told_full: u64,
 }
 
@@ -250,8 +250,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             self.fact(Fact::BreakerMoved(moved));
         }
         let (counts, full) = (self.breakers.counts(), self.breakers.times_full());
-        if counts != self.attempts.told {
-            self.attempts.told = counts;
+        if self.attempts.told != Some(counts) {
+            self.attempts.told = Some(counts);
             self.fact(Fact::Breakers(counts));
         }
         if full > self.attempts.told_full {

@@ -133,6 +133,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         self.report_outbox();
         self.report_copies();
         self.report_keys();
+        self.report_breakers();
         self.greet_after_restore()
     }
 

@@ -90,10 +90,10 @@ async fn withheld(
     id: MessageId,
     begun: Instant,
 ) -> Result<Option<Withheld>, NodeError> {
-    match handle.ask(Command::Withheld(id)).await? {
-        Reply::Withheld(view) => Ok(view.and_then(|view| Withheld::during(begun.elapsed(), view))),
-        _ => Err(mismatch()),
-    }
+    let Reply::Withheld(view) = handle.ask(Command::Withheld(id)).await? else {
+        return Err(mismatch());
+    };
+    Ok(view.and_then(|view| Withheld::during(begun.elapsed(), view)))
 }
 
 /// The message's last known place: where it reached `wanted`, ended, or was when time was up.

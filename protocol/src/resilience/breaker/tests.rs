@@ -167,8 +167,17 @@ fn an_answer_to_a_request_of_an_older_state_counts_for_nothing() {
     let probe = bench.ask().expect("leave");
     early[8..].iter().for_each(|pass| bench.record(pass, FAILED));
     assert_eq!(bench.breaker.state(), State::HalfOpen);
+    let slow = bench.ask().expect("leave");
     bench.record(&probe, FAILED);
     assert_eq!(bench.breaker.state(), State::Open);
+
+    bench.pass(bench.pause());
+    let again: Vec<_> = (0..3).map(|_| bench.ask().expect("leave")).collect();
+    bench.record(&slow, FAILED); // The second probe, as one of these is; but of another time.
+    assert_eq!(bench.breaker.state(), State::HalfOpen);
+    again.iter().for_each(|pass| bench.record(pass, Outcome::Success));
+    early.iter().for_each(|pass| bench.record(pass, FAILED));
+    assert_eq!((bench.breaker.state(), bench.breaker.failures()), (State::Closed, 0));
 }
 
 /// What it should do, by hand, in whole seconds.
