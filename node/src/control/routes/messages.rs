@@ -80,20 +80,15 @@ pub(in crate::control) async fn send(
     let view = follow(&handle, events, view, wanted, deadline).await;
     let reached = view.state.reaches(wanted);
     let over = reached || view.state.is_failure();
-    let withheld = if over { None } else { withheld(&handle, view.id, begun).await? };
+    let withheld = if over { None } else { withheld(&handle, view.id, begun).await };
     answer(Sent { delivery: view.into(), reached, withheld })
 }
 
 /// Whether an open breaker alone kept a message from being tried since `begun`.
-async fn withheld(
-    handle: &Handle,
-    id: MessageId,
-    begun: Instant,
-) -> Result<Option<Withheld>, NodeError> {
-    let Reply::Withheld(view) = handle.ask(Command::Withheld(id)).await? else {
-        return Err(mismatch());
-    };
-    Ok(view.and_then(|view| Withheld::during(begun.elapsed(), view)))
+/// The message is queued, whatever becomes of this question: an engine that is gone is no error.
+async fn withheld(handle: &Handle, id: MessageId, begun: Instant) -> Option<Withheld> {
+    let Ok(Reply::Withheld(view)) = handle.ask(Command::Withheld(id)).await else { return None };
+    Withheld::during(begun.elapsed(), view?)
 }
 
 /// The message's last known place: where it reached `wanted`, ended, or was when time was up.

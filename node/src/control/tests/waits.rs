@@ -140,6 +140,24 @@ async fn a_wait_ends_when_the_node_stops() {
     assert_eq!(finish(reply).await["reached"], false);
 }
 
+/// The message is durable: an engine that ends meanwhile must not make an error of that.
+#[tokio::test]
+async fn a_wait_whose_engine_is_gone_still_says_where_the_message_is() {
+    let (node, mut requests) = Fake::silent(1);
+    let router = node.router();
+    let body = json!({"to": "bob", "text": "hi", "wait": "sent", "timeout_ms": 50});
+    let call =
+        tokio::spawn(async move { call(&router, send("POST", "/v1/messages", &body)).await });
+    let request = requests.recv().await.unwrap();
+    let queued = bitchat_protocol::engine::Reply::Delivery(delivery(DeliveryState::Queued));
+    request.reply.send(Ok(queued)).unwrap();
+    drop(requests);
+
+    let reply = finish(call).await;
+
+    assert_eq!((&reply["state"], &reply["reached"]), (&json!("queued"), &json!(false)));
+}
+
 #[tokio::test]
 async fn a_message_is_found_by_its_id() {
     let node = Fake::start();
