@@ -95,7 +95,7 @@ fn open_breaker_blocks_without_io() {
         dial_breaker(&alice, "bob").is_some_and(|breaker| breaker["state"] == "open")
     });
     let before = hole.dials();
-    assert!(before > 0);
+    assert!(before <= 1, "the threshold that was read again does not hold: {before} dials");
     for number in 1..=20 {
         assert_eq!(alice.run(&["send", "bob", &number.to_string()]).code, 0);
     }
