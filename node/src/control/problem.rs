@@ -74,6 +74,7 @@ pub(super) const fn status(error: &NodeError) -> StatusCode {
         | NodeError::NoAnswer
         | NodeError::DaemonGone { .. } => StatusCode::SERVICE_UNAVAILABLE,
         NodeError::WaitTimedOut
+        | NodeError::PeerUnavailable(_)
         | NodeError::Expired
         | NodeError::Undeliverable
         | NodeError::Rejected => StatusCode::CONFLICT,

@@ -43,6 +43,7 @@ impl NodeError {
             Self::Unavailable => "unavailable",
             Self::NoAnswer => "no_answer",
             Self::WaitTimedOut => "timed_out",
+            Self::PeerUnavailable(_) => "peer_unavailable",
             Self::Expired => "expired",
             Self::Undeliverable => "undeliverable",
             Self::Rejected => "rejected",
@@ -100,6 +101,7 @@ impl NodeError {
                 Category::RateLimited
             }
             Self::NoAnswer | Self::WaitTimedOut => Category::TimedOut,
+            Self::PeerUnavailable(_) => Category::BreakerOpen,
             Self::Rejected => Category::Rejected,
             Self::NoRoute => Category::NotFound,
             Self::Protocol(error) => command_category(error),

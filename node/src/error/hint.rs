@@ -21,6 +21,7 @@ const EXISTS: &str = "use it (`bitchat key words` shows its 24 words), or name a
 const CONTENDED: &str = "wait for it, or see what hangs: `ps -C bitchat`; then try again";
 const NETWORK: &str = "look at the network of this machine (`ip addr`), then try again";
 const LISTEN: &str = "give another address: `bitchat daemon --listen /ip4/0.0.0.0/tcp/0`";
+const ALONE: &str = "it goes on by itself; see `bitchat peers` for the cause";
 const REPORT: &str = "this is a bug: report it with the correlation id and the log";
 
 impl NodeError {
@@ -68,6 +69,7 @@ impl NodeError {
                 "see `bitchat status`; if it does not answer either, restart the daemon"
             }
             Self::WaitTimedOut => "it goes on by itself; see `bitchat queue list`",
+            Self::PeerUnavailable(_) => ALONE,
             Self::Expired => "send it again with a longer `--expires`",
             Self::Undeliverable => {
                 "ask the contact for a new invitation and `bitchat contact add` it"

@@ -124,6 +124,7 @@ fn samples() -> Vec<NodeError> {
         NodeError::Unavailable,
         NodeError::NoAnswer,
         NodeError::WaitTimedOut,
+        NodeError::PeerUnavailable(Duration::from_secs(1)),
         NodeError::Expired,
         NodeError::Undeliverable,
         NodeError::Rejected,
