@@ -15,6 +15,7 @@ mod backup;
 mod carried;
 mod cli;
 mod crash;
+mod degradation;
 mod errors;
 mod harness;
 mod healing;

@@ -369,8 +369,8 @@ impl NodeError {
         if let Self::Busy { retry_after } | Self::PassphrasePause { retry_after } = self {
             return Some(*retry_after);
         }
-        if matches!(self, Self::Protocol(CommandError::OutboxFull(_))) {
-            return Some(Duration::from_secs(30));
+        if let Self::Protocol(error) = self {
+            return catalogue::command_retry_after(error);
         }
         let is_soon_over = matches!(self, Self::Unavailable | Self::PassphraseContended);
         if is_soon_over { Some(Duration::from_secs(1)) } else { None }

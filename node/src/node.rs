@@ -1,8 +1,11 @@
 //! A whole node: a profile's lock, store, engine, network, control API, health and metrics.
 
+mod listeners;
 mod ports;
 
 use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -12,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::control::{self, Handle, NodeStatus, Stale, Warning};
-use crate::driver::{Driver, Ends, Factory};
+use crate::driver::{Clock, Driver, Ends, Factory};
 use crate::error::NodeError;
 use crate::home::{Home, HomeLock};
 use crate::http::{self, Health, Heartbeat};
@@ -20,6 +23,7 @@ use crate::keystore::{Protection, Unlocked};
 use crate::metrics::{Metrics, WarningCode};
 use crate::network::{self, Network};
 use crate::profile::{self, Credentials};
+use listeners::{Listener, Serving};
 use ports::Ports;
 
 /// Requests that wait for the engine.
@@ -62,7 +66,7 @@ pub struct Node {
     engine: Option<JoinHandle<()>>,
     network: Option<Network>,
     servers: Vec<tokio::task::JoinHandle<()>>,
-    socket: Option<std::path::PathBuf>,
+    socket: Option<PathBuf>,
     _lock: HomeLock,
 }
 
@@ -102,6 +106,7 @@ impl Node {
             metrics: metrics.clone(),
             heartbeat: heartbeat.clone(),
             stop: stop.clone(),
+            clock: Clock::system(),
             external: config.network.external.clone(),
             listens: mode == Mode::Daemon && !config.network.listen.is_empty(),
         };
@@ -143,15 +148,8 @@ impl Node {
         publish: &watch::Sender<NodeStatus>,
     ) -> Result<(), NodeError> {
         if let Some(address) = config.metrics.listen {
-            let (listener, warning) = http::bind(address).await?;
-            let bound = listener.local_addr().ok();
-            publish.send_modify(|status| {
-                status.metrics = bound;
-                status.warnings.extend(warning);
-            });
             let health = Health { status: self.status.clone(), heartbeat, metrics };
-            let stopped = self.stop.clone().cancelled_owned();
-            self.servers.push(tokio::spawn(http::serve(listener, health, stopped)));
+            self.keep_metrics(address, health, publish).await;
         }
         // The socket comes last: whoever finds it finds a node that answers. We hold the lock, so
         // nobody is behind a socket file that is there already.
@@ -161,11 +159,73 @@ impl Node {
         in_time.map_err(|_| NodeError::Unavailable)?.map_err(|_| NodeError::Unavailable)?;
         let before = Ports::read(&home.ports_file());
         Ports::of(&self.status.borrow().addresses).or(before).write(&home.ports_file());
-        let listener = control::bind(&home.socket(), Stale::Replace)?;
-        self.socket = Some(home.socket());
-        let stopped = self.stop.clone().cancelled_owned();
-        self.servers.push(tokio::spawn(control::serve(listener, self.router(), stopped)));
+        self.keep_control(home.socket(), publish).await;
         Ok(())
+    }
+
+    /// Serves health and metrics, and again whenever they fail.
+    async fn keep_metrics(
+        &mut self,
+        address: SocketAddr,
+        health: Health,
+        publish: &watch::Sender<NodeStatus>,
+    ) {
+        let listener = self.listener(
+            WarningCode::MetricsDown,
+            "health and metrics are not served",
+            publish,
+        );
+        let (publish, stop) = (publish.clone(), self.stop.clone());
+        let kept = listener.keep(move || {
+            let (publish, health, stop) = (publish.clone(), health.clone(), stop.clone());
+            async move {
+                let (listener, warning) = http::bind(address).await?;
+                let bound = listener.local_addr().ok();
+                publish.send_modify(|status| {
+                    status.metrics = bound;
+                    status.warn(WarningCode::MetricsPort, warning);
+                });
+                let serving: Serving =
+                    Box::pin(http::serve(listener, health, stop.cancelled_owned()));
+                Ok(serving)
+            }
+        });
+        self.servers.push(kept.await);
+    }
+
+    /// Serves the control API, and again whenever it fails or its socket is lost.
+    async fn keep_control(&mut self, socket: PathBuf, publish: &watch::Sender<NodeStatus>) {
+        let listener =
+            self.listener(WarningCode::ControlDown, "commands cannot reach the daemon", publish);
+        let (router, stop) = (self.router(), self.stop.clone());
+        self.socket = Some(socket.clone());
+        let kept = listener.keep(move || {
+            let (router, stop, socket) = (router.clone(), stop.clone(), socket.clone());
+            async move {
+                let listener = control::bind(&socket, Stale::Replace)?;
+                let serving: Serving = Box::pin(async move {
+                    let over = async move {
+                        tokio::select! {
+                            () = stop.cancelled() => {}
+                            () = listeners::lost(&socket) => {}
+                        }
+                    };
+                    control::serve(listener, router, over).await;
+                });
+                Ok(serving)
+            }
+        });
+        self.servers.push(kept.await);
+    }
+
+    fn listener(
+        &self,
+        down: WarningCode,
+        meaning: &'static str,
+        publish: &watch::Sender<NodeStatus>,
+    ) -> Listener {
+        let (status, stop) = (publish.clone(), self.stop.clone());
+        Listener { down, meaning, status, stop, retry: listeners::RETRY_FIRST }
     }
 
     /// The control API, for use in this process.

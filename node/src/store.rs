@@ -25,11 +25,13 @@ mod keyfile;
 mod keyring;
 mod layout;
 mod open;
+mod room;
 mod sealing;
 
 pub use committer::{CommitStats, Committer, Refused};
 pub use erasure::{Epochs, Erasure, Step};
 pub use error::StoreOpenError;
+pub use room::Room;
 
 use std::io;
 use std::path::Path;
@@ -144,6 +146,12 @@ impl SledStore {
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.room().is_ok_and(|room| room >= ROOM_MIN)
+    }
+
+    /// What may be taken on with the room that is left; [`Room::None`] if nobody can say.
+    #[must_use]
+    pub fn room_for(&self) -> Room {
+        self.room().map_or(Room::None, Room::of)
     }
 
     /// Bytes that the database takes on disk.

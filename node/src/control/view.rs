@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::handle::{NodeStatus, PeerStatus};
 use super::peer_id;
+use crate::metrics::label::Rung;
 
 /// Version of every reply; grows when a field changes its meaning or goes.
 pub const SCHEMA: u32 = 1;
@@ -332,7 +333,7 @@ pub(super) struct Status {
     contacts: Option<usize>,
     outbox: Outbox,
     prekeys: Prekeys,
-    degradation: String,
+    degradation: Vec<&'static str>,
     metrics: Option<String>,
     socket: String,
     pid: u32,
@@ -365,6 +366,7 @@ impl Status {
         identity: Option<IdentityView>,
         contacts: Option<usize>,
     ) -> Self {
+        let degradation = status.degraded().into_iter().map(Rung::as_str).collect();
         let warnings = status.warnings.into_iter().map(|warning| Warned {
             code: warning.code.as_str(),
             message: warning.message,
@@ -388,7 +390,7 @@ impl Status {
                 ml_kem: status.prekeys.ml_kem,
                 last_resort_sessions: status.prekeys.last_resort_sessions,
             },
-            degradation: status.degradation,
+            degradation,
             metrics: status.metrics.map(|address| address.to_string()),
             socket: status.socket.display().to_string(),
             pid: std::process::id(),

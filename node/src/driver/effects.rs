@@ -19,6 +19,7 @@ impl Driver {
     fn carry_out(&mut self, output: Output) {
         match output {
             Output::Persist(batch) => {
+                self.traces.sealed(batch.id);
                 let submitted =
                     self.running.as_ref().map(|Running { committer, .. }| committer.submit(batch));
                 if let Some(Err(refused)) = submitted {

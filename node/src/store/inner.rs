@@ -22,6 +22,13 @@ use crate::keystore::StoreKeys;
 /// next start, and what it cannot finish it cannot take back.
 pub(super) const ROOM_MIN: u64 = 4 * 1024 * 1024;
 
+/// Free bytes below which nothing new is taken; what lies between this and [`ROOM_MIN`] is kept for
+/// acknowledgements, receipts and deletions.
+pub(super) const ROOM_RESERVED: u64 = 16 * 1024 * 1024;
+
+/// Free bytes below which somebody should make room.
+pub(super) const ROOM_LOW: u64 = 64 * 1024 * 1024;
+
 /// A row whose key was destroyed, or never was.
 pub(super) const KEY_GONE: StoreError = StoreError::Corrupt("row: its key is gone");
 
