@@ -14,7 +14,7 @@
 //! - A batch is there whole or not at all, and so is a merged group of batches.
 //! - After one failed commit nothing is accepted any more; nothing is ever synced twice.
 //! - Readers never see half of a batch.
-//! - A directory that does not open is left as it is.
+//! - A directory that does not open is left as it is; one that lacks what was committed does not open.
 //! - What was overwritten or deleted cannot be read any more once its key is destroyed: `erasure`.
 
 mod committer;
@@ -24,6 +24,7 @@ mod inner;
 mod keyfile;
 mod keyring;
 mod layout;
+mod mark;
 mod open;
 mod room;
 mod sealing;

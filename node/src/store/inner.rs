@@ -14,6 +14,7 @@ use super::error::{StoreOpenError, is_full};
 use super::keyfile::KeyFile;
 use super::keyring::{Chain, Class, Ring};
 use super::layout::{ERASE, Head, Layout};
+use super::mark::{COMMITS, Mark};
 use super::open;
 use super::sealing::{ChangedKeys, Conversations};
 use crate::keystore::StoreKeys;
@@ -42,6 +43,7 @@ pub(super) struct Inner {
     /// Our own handle on sled's file, open since before its first write: the kernel reports a
     /// failed write-back once per handle, and sled swallows what it is told.
     pub(super) log: File,
+    pub(super) mark: Mark,
     pub(super) ring: RwLock<Ring>,
     pub(super) conversations: Conversations,
     pub(super) epochs: Epochs,
@@ -76,7 +78,7 @@ impl Inner {
         epochs: Epochs,
     ) -> Result<Self, StoreOpenError> {
         let now = (epochs.clock)();
-        let open::Opened { db, log, keys, ring } = open::open(dir, keys, now)?;
+        let open::Opened { db, log, keys, ring, mark } = open::open(dir, keys, now)?;
         let wanted = unpanicked(|| db.contains_key(ERASE).map_err(store_error));
         let wanted = wanted.map_err(|error| StoreOpenError::Corrupt {
             dir: dir.to_owned(),
@@ -88,6 +90,7 @@ impl Inner {
             tree: sled::Tree::clone(&db),
             db,
             log,
+            mark,
             ring: RwLock::new(ring),
             conversations: Conversations::default(),
             epochs,
@@ -143,9 +146,11 @@ impl Inner {
 
     pub(super) fn write_with(
         &self,
-        batch: sled::Batch,
+        mut batch: sled::Batch,
         keys: ChangedKeys,
     ) -> Result<(), StoreError> {
+        let number = self.mark.next();
+        batch.insert(COMMITS, &number.to_be_bytes());
         {
             let _alone = self.health.write().unwrap_or_else(PoisonError::into_inner);
             self.tree.apply_batch(batch).map_err(store_error)?;
@@ -153,7 +158,9 @@ impl Inner {
             self.conversations.changed(keys);
         }
         self.db.flush().map_err(store_error)?;
-        self.sync()
+        self.sync()?;
+        self.mark.synced(number);
+        Ok(())
     }
 
     /// What sled leaves out.
