@@ -67,12 +67,12 @@ fn run(messages: usize) -> Option<Run> {
     let stage = Stage::new();
     let shim = shim(&stage.path("powerlog.so"))?;
     let (alice, bob) = (stage.profile("alice"), stage.profile("bob"));
-    let mut at_bob = bob.daemon(TCP);
-    bob.add(&alice);
     let root = alice.home().canonicalize().expect("exists");
     let (before, file) = (stage.path("before"), stage.path("log"));
     copy(&root, &before);
     let mut logged = alice.logged(&shim, &root, &file);
+    let mut at_bob = bob.daemon(TCP);
+    bob.add(&alice);
     eventually("alice knows bob", || alice.run(&["contact", "show", "bob"]).code == 0);
     let mut marks = Vec::new();
     let length = || file.metadata().expect("a log").len();

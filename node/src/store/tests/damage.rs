@@ -122,12 +122,12 @@ fn survive(rounds: u64) {
 
 #[test]
 fn a_store_that_was_damaged_anywhere_holds_all_or_says_so() {
-    survive(60);
+    survive(300);
 }
 
 /// The long form: `cargo test -p bitchat-node --lib -- --ignored damaged_anywhere`.
 #[test]
 #[ignore = "takes minutes"]
-fn a_store_that_was_damaged_anywhere_holds_all_or_says_so_1000_times() {
-    survive(1_000);
+fn a_store_that_was_damaged_anywhere_holds_all_or_says_so_20000_times() {
+    survive(20_000);
 }
