@@ -132,7 +132,7 @@ impl Run {
         let length = point.checked_sub(1).map_or(0, |last| self.ends[last]);
         let due = self.marks.iter().filter(|mark| mark.length <= length);
 
-        let history = Profile::at(image.clone()).run(&["history", "bob", "--json"]);
+        let history = Profile::at(image.clone()).run(&["history", "bob", "--max", "1000", "--json"]);
 
         let acknowledged: Vec<&str> = due.map(|mark| mark.text.as_str()).collect();
         let found = texts(&history.stdout);
@@ -176,14 +176,14 @@ impl Profile {
 
 #[test]
 fn what_a_daemon_acknowledged_survives_a_power_cut_at_any_point() {
-    let Some(run) = run(12) else { return };
-    run.survives(12);
+    let Some(run) = run(40) else { return };
+    run.survives(40);
 }
 
-/// The long form: `cargo test -p bitchat-tests -- --ignored at_100_points`.
+/// The long form: `cargo test -p bitchat-tests -- --ignored at_1000_points`.
 #[test]
 #[ignore = "takes minutes"]
-fn what_a_daemon_acknowledged_survives_a_power_cut_at_100_points() {
+fn what_a_daemon_acknowledged_survives_a_power_cut_at_1000_points() {
     let Some(run) = run(150) else { return };
-    run.survives(100);
+    run.survives(1_000);
 }
