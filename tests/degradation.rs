@@ -1,7 +1,6 @@
 //! What goes on when a part fails: a full disk, a stopped process, a listener that is lost, a store
 //! that is not what was written.
 
-use std::fs::File;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
@@ -11,62 +10,9 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{Daemon, Finished, Profile, Stage, TCP, eventually};
 use crate::monitoring::sample;
+use crate::small_disk::SmallDisk;
 
 const MIB: u64 = 1024 * 1024;
-
-/// A file system of its own, in memory; unmounted with this value.
-struct SmallDisk {
-    at: PathBuf,
-}
-
-impl SmallDisk {
-    /// `None`, with the reason printed, where this user may not mount.
-    fn mount(at: PathBuf, mib: u64) -> Option<Self> {
-        std::fs::create_dir(&at).expect("a directory");
-        let size = format!("size={mib}m,mode=0700");
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&at);
-        if !mount.output().is_ok_and(|done| done.status.success()) {
-            eprintln!("skipped: needs to mount a tmpfs");
-            return None;
-        }
-        Some(Self { at })
-    }
-
-    fn free(&self) -> u64 {
-        let output = Command::new("df").args(["--output=avail", "-B1"]).arg(&self.at).output();
-        let output = String::from_utf8(output.expect("df runs").stdout).expect("UTF-8");
-        output.lines().nth(1).and_then(|line| line.trim().parse().ok()).expect("a number")
-    }
-
-    /// Fills the disk until so many bytes are free.
-    fn fill(&self, left: u64) {
-        let mut file = File::options().create(true).append(true).open(self.filler()).expect("opens");
-        let mut more = self.free().saturating_sub(left);
-        let block = vec![0x55; 64 * 1024];
-        while more > 0 {
-            let part = block.len().min(usize::try_from(more).expect("fits"));
-            match file.write(&block[..part]) {
-                Ok(written) => more -= written as u64,
-                Err(_) => return, // Full is what was asked for.
-            }
-        }
-    }
-
-    fn empty(&self) {
-        std::fs::remove_file(self.filler()).expect("removes");
-    }
-
-    fn filler(&self) -> PathBuf {
-        self.at.join("filler")
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        drop(Command::new("umount").arg("-l").arg(&self.at).status());
-    }
-}
 
 /// Health and metrics at an address that is known: no command needs to answer for it.
 struct Health(String);
@@ -137,7 +83,7 @@ fn on_a_small_disk(stage: &Stage, disk: &SmallDisk) -> [(Profile, Daemon); 2] {
 fn a_full_disk_refuses_before_a_ratchet_step_and_loses_nothing_in_either_direction() {
     let stage = Stage::new();
     let Some(disk) = SmallDisk::mount(stage.path("small"), 96) else { return };
-    let [(alice, _a), (bob, _b)] = on_a_small_disk(&stage, &disk);
+    let [(alice, _a), (bob, mut at_bob)] = on_a_small_disk(&stage, &disk);
     let health = Health::of(&alice);
     assert!(health.is_ready());
 
@@ -157,7 +103,11 @@ fn a_full_disk_refuses_before_a_ratchet_step_and_loses_nothing_in_either_directi
     assert_eq!(alice.receive(), ["before"], "what was printed may be acknowledged");
 
     disk.fill(0);
-    std::thread::sleep(Duration::from_secs(2));
+    std::thread::sleep(Duration::from_secs(2)); // It is looked at each second.
+    assert_eq!(at_bob.stop(), 0); // A new link makes her engine write.
+    let _at_bob = bob.daemon(&at_bob.addresses[0]);
+    eventually("the link is back", || !alice.json(&["peers"]).is_empty());
+    std::thread::sleep(Duration::from_secs(1));
     assert_eq!(texts(&alice, "bob"), ["before"], "reading goes on with no byte left");
     assert_eq!((health.get("/livez").0, health.get("/readyz").0), (200, 503));
 
@@ -182,7 +132,8 @@ fn one_each(alice: &str, bob: &str) -> (Vec<String>, Vec<String>) {
 fn assert_no_heals(profiles: &[&Profile]) {
     for profile in profiles {
         let exposition = Health::of(profile).get("/metrics").1;
-        let heals = exposition.lines().filter(|line| line.starts_with("bitchat_session_heals_total"));
+        let heals =
+            exposition.lines().filter(|line| line.starts_with("bitchat_session_heals_total"));
         assert!(heals.clone().count() > 0 && heals.clone().all(|line| line.ends_with(" 0")));
     }
 }
@@ -208,7 +159,9 @@ fn what_a_full_disk_holds_is_there_after_a_restart_on_the_full_disk() {
 
     assert_eq!(listed.len(), 2, "read without a daemon, on the full disk: {listed:?}");
     assert_eq!(refused.code, 9, "{refused:?}");
-    eventually("what was queued came", || texts(&bob, "alice").contains(&"queued before".to_owned()));
+    eventually("what was queued came", || {
+        texts(&bob, "alice").contains(&"queued before".to_owned())
+    });
     assert_eq!(bob.receive(), ["queued before"]);
     assert_eq!(alice.receive(), ["before"]);
 }
@@ -340,7 +293,8 @@ fn a_store_that_was_cut_or_overwritten_anywhere_is_whole_or_says_what_is_wrong()
 
     let (mut state, mut whole, mut refused) = (0x1234_5678_9ABC_DEF1_u64, 0, 0);
     let mut below = |limit: usize| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(state >> 33).expect("31 bits") % limit.max(1)
     };
     for round in 0..12 {
@@ -381,4 +335,42 @@ fn a_store_that_was_cut_or_overwritten_anywhere_is_whole_or_says_what_is_wrong()
     }
     eprintln!("{whole} whole, {refused} refused");
     assert!(refused > 0, "nothing was damaged");
+}
+
+/// Two nodes that believe to be the same device: what either was told to be delivered is there once.
+#[test]
+fn of_a_home_that_was_copied_and_started_twice_nothing_that_was_delivered_is_lost() {
+    let stage = Stage::new();
+    let [(alice, mut at_alice), (bob, _b)] = stage.acquainted(TCP);
+    let mut told = vec!["before".to_owned()];
+    assert_eq!(send(&alice, "bob", "before", "delivered", "30s").code, 0);
+    assert_eq!(at_alice.stop(), 0);
+    let twin = Profile::at(stage.path("twin"));
+    let copied = Command::new("cp").arg("-r").args([alice.home(), twin.home()]).status();
+    assert!(copied.expect("cp runs").success());
+    std::fs::remove_file(twin.home().join("ports")).expect("it knew its port");
+    let _running = [twin.daemon(TCP), alice.daemon(TCP)];
+
+    for number in 0..6 {
+        let (from, name) = if number % 2 == 0 { (&alice, "first") } else { (&twin, "second") };
+        let text = format!("{number} from the {name}");
+        let sent = send(from, "bob", &text, "delivered", "10s");
+        assert!([0, 6].contains(&sent.code), "{sent:?}");
+        told.extend((sent.code == 0).then_some(text));
+    }
+
+    let warned = |profile: &Profile| {
+        let warnings = profile.json(&["status"])[0]["warnings"].to_string();
+        warnings.contains("copied_datadir")
+    };
+    eventually("the copy says so", || warned(&twin));
+    let received = bob.receive();
+    for text in &told {
+        assert_eq!(count(&received, text), 1, "{text:?} was delivered: {received:?}");
+    }
+    assert!(told.len() > 2, "{told:?}");
+    let mut once = received.clone();
+    once.sort();
+    once.dedup();
+    assert_eq!(once.len(), received.len(), "something came twice: {received:?}");
 }

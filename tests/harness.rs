@@ -231,9 +231,21 @@ fn ready(mut command: Command) -> Result<Daemon, String> {
             daemon.addresses = addresses.split(',').map(ToOwned::to_owned).collect();
             return Ok(daemon);
         }
+        if let Some(addresses) = ready_in_json(&line) {
+            daemon.addresses = addresses;
+            return Ok(daemon);
+        }
         said.push(line);
     }
     Err(said.join("\n"))
+}
+
+/// The addresses of a ready line in the JSON log.
+fn ready_in_json(line: &str) -> Option<Vec<String>> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    let fields = &line["fields"];
+    let addresses = (fields["message"] == "ready").then(|| fields["addresses"].as_array())??;
+    Some(addresses.iter().filter_map(|text| text.as_str().map(ToOwned::to_owned)).collect())
 }
 
 impl Daemon {

@@ -24,4 +24,5 @@ mod messaging;
 mod monitoring;
 mod power_cut;
 mod secrecy;
+mod small_disk;
 mod trust;

@@ -38,7 +38,7 @@ use crate::network;
 use crate::profile::SystemRng;
 use crate::store::{Committer, Room, SledStore};
 
-use room::FULL_RETRY;
+use room::{FULL_RETRY, HELD_MAX};
 use trace::Traces;
 
 /// How long a stopping node waits for its last writes.
@@ -100,6 +100,8 @@ pub struct Driver {
     /// By how much the wall clock is off what it said before it was set.
     skew_ms: i64,
     traces: Traces,
+    /// What the network told while nothing could be written.
+    held: VecDeque<network::Event>,
     /// Rows that the store had moved to newer keys when it was last asked.
     moved: u64,
     reopen_at: Instant,
@@ -140,10 +142,12 @@ impl Driver {
             room: Room::Ample,
             skew_ms: 0,
             traces: Traces::default(),
+            held: VecDeque::new(),
             moved: 0,
             reopen_at: Instant::now(),
             keys: (0, 0),
         };
+        driver.look_at_room();
         driver.running = Some(driver.build()?);
         driver.place();
         Ok(driver)
@@ -177,7 +181,8 @@ impl Driver {
         let mut peers = self.ends.peers.clone();
         loop {
             self.ends.heartbeat.beat(Instant::now());
-            let open = self.running.as_ref().is_some_and(|running| !running.engine.is_full());
+            let open = self.is_open();
+            let takes = self.held.len() < HELD_MAX;
             let deadline = self.deadline();
             tokio::select! {
                 biased;
@@ -190,14 +195,23 @@ impl Driver {
                 }
                 _ = second.tick() => self.every_second(),
                 Ok(()) = peers.changed() => self.report(),
-                () = sleep_until(deadline.into()), if open => self.feed(Input::Timeout),
-                Some(event) = self.ends.heard.recv(), if open || self.running.is_none() => self.hear(event),
+                () = sleep_until(deadline.into()), if open && self.may_write() => {
+                    self.feed(Input::Timeout);
+                }
+                Some(event) = self.ends.heard.recv(), if takes && (open || self.running.is_none()) => {
+                    self.hear(event);
+                }
                 Some(request) = self.ends.requests.recv(), if open || self.running.is_none() => {
                     self.request(request);
                 }
             }
         }
         self.drain().await;
+    }
+
+    /// Whether there is an engine, and it takes more.
+    fn is_open(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| !running.engine.is_full())
     }
 
     /// The engine's next deadline, at most a minute ahead.
@@ -226,7 +240,8 @@ impl Driver {
         match result {
             Ok(proofs) => proofs.into_iter().for_each(|proof| {
                 self.traces.durable(proof.batch());
-                self.feed(Input::Persisted(proof));
+                let span = tracing::trace_span!("batch", number = proof.batch().0);
+                span.in_scope(|| self.feed(Input::Persisted(proof)));
             }),
             Err(error) => {
                 tracing::error!(%error, "commit failed; the engine starts anew from the disk");
@@ -282,6 +297,7 @@ impl Driver {
     }
 
     fn hear(&mut self, event: network::Event) {
+        let Some(event) = self.unless_held(event) else { return };
         let input = match event {
             network::Event::Frame { peer, number, .. } if self.storage_refuses() => {
                 // Refused before any ratchet step: the sender keeps it and comes again.

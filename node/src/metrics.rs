@@ -28,8 +28,8 @@ pub use label::WarningCode;
 use crate::error::{Category, NodeError};
 use families::{ByError, ByMessage, ByReason, ByRequest, ByStage, Families, Link};
 use label::{
-    Algorithm, Direction, Founding, HealReason, KeyOutcome, Kind, Limit, Queue, Reason, Role, Route,
-    Rung, Stage, Transport,
+    Algorithm, Direction, Founding, HealReason, KeyOutcome, Kind, Limit, Queue, Reason, Role,
+    Route, Rung, Stage, Transport,
 };
 
 /// No message waits in the outbox.

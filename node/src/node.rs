@@ -159,63 +159,38 @@ impl Node {
         in_time.map_err(|_| NodeError::Unavailable)?.map_err(|_| NodeError::Unavailable)?;
         let before = Ports::read(&home.ports_file());
         Ports::of(&self.status.borrow().addresses).or(before).write(&home.ports_file());
-        self.keep_control(home.socket(), publish).await;
-        Ok(())
+        self.keep_control(home.socket(), publish)
     }
 
-    /// Serves health and metrics, and again whenever they fail.
+    /// Serves health and metrics, and again whenever they fail; the chat does not wait for them.
     async fn keep_metrics(
         &mut self,
         address: SocketAddr,
         health: Health,
         publish: &watch::Sender<NodeStatus>,
     ) {
-        let listener = self.listener(
-            WarningCode::MetricsDown,
-            "health and metrics are not served",
-            publish,
-        );
+        let meaning = "health and metrics are not served";
+        let listener = self.listener(WarningCode::MetricsDown, meaning, publish);
         let (publish, stop) = (publish.clone(), self.stop.clone());
-        let kept = listener.keep(move || {
-            let (publish, health, stop) = (publish.clone(), health.clone(), stop.clone());
-            async move {
-                let (listener, warning) = http::bind(address).await?;
-                let bound = listener.local_addr().ok();
-                publish.send_modify(|status| {
-                    status.metrics = bound;
-                    status.warn(WarningCode::MetricsPort, warning);
-                });
-                let serving: Serving =
-                    Box::pin(http::serve(listener, health, stop.cancelled_owned()));
-                Ok(serving)
-            }
-        });
-        self.servers.push(kept.await);
+        let bind = move || serve_metrics(address, health.clone(), publish.clone(), stop.clone());
+        self.servers.push(listener.keep(bind().await, bind));
     }
 
-    /// Serves the control API, and again whenever it fails or its socket is lost.
-    async fn keep_control(&mut self, socket: PathBuf, publish: &watch::Sender<NodeStatus>) {
-        let listener =
-            self.listener(WarningCode::ControlDown, "commands cannot reach the daemon", publish);
+    /// Serves the control API, and again whenever it fails or its socket is lost. A node that nobody
+    /// could ever talk to does not start.
+    fn keep_control(
+        &mut self,
+        socket: PathBuf,
+        publish: &watch::Sender<NodeStatus>,
+    ) -> Result<(), NodeError> {
+        let meaning = "commands cannot reach the daemon";
+        let listener = self.listener(WarningCode::ControlDown, meaning, publish);
         let (router, stop) = (self.router(), self.stop.clone());
         self.socket = Some(socket.clone());
-        let kept = listener.keep(move || {
-            let (router, stop, socket) = (router.clone(), stop.clone(), socket.clone());
-            async move {
-                let listener = control::bind(&socket, Stale::Replace)?;
-                let serving: Serving = Box::pin(async move {
-                    let over = async move {
-                        tokio::select! {
-                            () = stop.cancelled() => {}
-                            () = listeners::lost(&socket) => {}
-                        }
-                    };
-                    control::serve(listener, router, over).await;
-                });
-                Ok(serving)
-            }
-        });
-        self.servers.push(kept.await);
+        let bind = move || serve_control(socket.clone(), router.clone(), stop.clone());
+        let first = bind()?;
+        self.servers.push(listener.keep(Ok(first), move || std::future::ready(bind())));
+        Ok(())
     }
 
     fn listener(
@@ -281,6 +256,36 @@ impl Drop for Node {
             drop(engine.join());
         }
     }
+}
+
+async fn serve_metrics(
+    address: SocketAddr,
+    health: Health,
+    publish: watch::Sender<NodeStatus>,
+    stop: CancellationToken,
+) -> Result<Serving, NodeError> {
+    let (listener, warning) = http::bind(address).await?;
+    let bound = listener.local_addr().ok();
+    publish.send_modify(|status| {
+        status.metrics = bound;
+        status.warn(WarningCode::MetricsPort, warning);
+    });
+    Ok(Box::pin(http::serve(listener, health, stop.cancelled_owned())))
+}
+
+fn serve_control(
+    socket: PathBuf,
+    router: Router,
+    stop: CancellationToken,
+) -> Result<Serving, NodeError> {
+    let listener = control::bind(&socket, Stale::Replace)?;
+    let over = async move {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = listeners::lost(&socket) => {}
+        }
+    };
+    Ok(Box::pin(control::serve(listener, router, over)))
 }
 
 async fn unlock(home: &Home, credentials: Credentials) -> Result<Unlocked, NodeError> {

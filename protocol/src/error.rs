@@ -139,8 +139,7 @@ mod tests {
     /// Numbers are on the wire, so they are frozen, and each comes back as what it was.
     #[test]
     fn every_code_has_its_number_and_an_unknown_one_is_a_rejection() {
-        let codes =
-            [Code::Rejected, Code::Busy, Code::Internal, Code::Stranger, Code::Unsupported];
+        let codes = [Code::Rejected, Code::Busy, Code::Internal, Code::Stranger, Code::Unsupported];
 
         for (number, code) in (1u32..).zip(codes) {
             assert_eq!((code as u32, Code::from_wire(number)), (number, code));

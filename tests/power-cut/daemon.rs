@@ -132,7 +132,8 @@ impl Run {
         let length = point.checked_sub(1).map_or(0, |last| self.ends[last]);
         let due = self.marks.iter().filter(|mark| mark.length <= length);
 
-        let history = Profile::at(image.clone()).run(&["history", "bob", "--max", "1000", "--json"]);
+        let history =
+            Profile::at(image.clone()).run(&["history", "bob", "--max", "1000", "--json"]);
 
         let acknowledged: Vec<&str> = due.map(|mark| mark.text.as_str()).collect();
         let found = texts(&history.stdout);

@@ -30,6 +30,7 @@ impl Driver {
                 }
             }
             Output::Send { peer, token, frame } => {
+                tracing::trace!(token = token.0, bytes = frame.len(), "leaves");
                 self.outgoing.push_back(network::Command::Send { peer, token, frame });
             }
             Output::Refuse { peer, number, code, retry_after } => {

@@ -6,8 +6,8 @@ use bitchat_protocol::prekey::PrekeyUse;
 
 use super::{Driver, copies};
 use crate::control::{OutboxStatus, PeerStatus, Warning, peer_id};
-use crate::metrics::{Traffic, WarningCode};
 use crate::metrics::label::{Direction, Queue, Transport};
+use crate::metrics::{Traffic, WarningCode};
 use crate::network::{Count, PeerInfo};
 
 impl Driver {
@@ -69,7 +69,10 @@ impl Driver {
     pub(super) fn every_second(&mut self) {
         self.look_at_room();
         self.reopen();
-        self.feed(Input::Timeout); // An idle engine learns of a clock that was set.
+        self.release_held();
+        if self.is_open() && self.may_write() {
+            self.feed(Input::Timeout); // An idle engine learns of a clock that was set.
+        }
         self.report_erasure();
         self.report_queues();
         self.report();

@@ -7,10 +7,14 @@ use bitchat_protocol::engine::{Command, CommandError};
 use super::Driver;
 use crate::control::Warning;
 use crate::metrics::WarningCode;
+use crate::network;
 use crate::store::Room;
 
 /// When a peer may try again whose frame came while the disk is full.
 pub(super) const FULL_RETRY: Duration = Duration::from_secs(10);
+
+/// Events of the network that are kept while nothing can be written; then no more are read.
+pub(super) const HELD_MAX: usize = 1_024;
 
 /// What a command does to the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +41,32 @@ impl Driver {
         if room != self.room {
             tracing::warn!(?room, "room on the disk");
             self.room = room;
+        }
+    }
+
+    /// Whether the engine may be shown what it might write about. What it has written waits for room,
+    /// and every answer behind that: without this, reading would end with the room.
+    pub(super) fn may_write(&self) -> bool {
+        self.room >= Room::Reserve
+    }
+
+    /// The event, if it can be carried on; frames are refused meanwhile, all else is kept.
+    pub(super) fn unless_held(&mut self, event: network::Event) -> Option<network::Event> {
+        let keeps = self.running.is_some() && !self.may_write();
+        if !keeps || matches!(event, network::Event::Frame { .. }) {
+            return Some(event);
+        }
+        self.held.push_back(event);
+        None
+    }
+
+    /// Carries on what was kept, in its order.
+    pub(super) fn release_held(&mut self) {
+        while self.may_write()
+            && (self.is_open() || self.running.is_none())
+            && let Some(event) = self.held.pop_front()
+        {
+            self.hear(event);
         }
     }
 

@@ -51,8 +51,7 @@ impl Side {
         let unlocked = profile::unlock(&home, Credentials::default()).expect("opens");
         let identity = profile::setup(&unlocked.secrets, false).expect("keys").identity;
         let (requests, asked) = mpsc::channel(64);
-        let (publish, status) =
-            watch::channel(NodeStatus::starting(home.socket(), Instant::now()));
+        let (publish, status) = watch::channel(NodeStatus::starting(home.socket(), Instant::now()));
         let (network, commands) = mpsc::channel(1_024);
         let (hears, heard) = mpsc::channel(64);
         let (peers, seen) = watch::channel(Vec::new());

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   request or frame ─ span with its id ─> engine ─> batch N ─> "durable" batch=N, in every such span
-//!                                                     └─> what leaves then: "leaves" batch=N
+//!                                                     └─> "leaves", in the span of batch N
 //! ```
 //!
 //! An id is for this machine: no command to the network has a place for one.
@@ -36,7 +36,8 @@ pub(super) fn frame() -> Span {
 impl Traces {
     /// An input was handled in this span.
     pub(super) fn handled(&mut self, span: &Span) {
-        let known = self.open.len() + self.flying.iter().map(|(_, spans)| spans.len()).sum::<usize>();
+        let known =
+            self.open.len() + self.flying.iter().map(|(_, spans)| spans.len()).sum::<usize>();
         if tracing::enabled!(Level::TRACE) && !span.is_disabled() && known < SPANS_MAX {
             self.open.push(span.clone());
         }

@@ -43,14 +43,16 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    /// Keeps a listener up until the node stops. The first bind has happened when this returns, or
-    /// has failed and is said to be.
-    pub(super) async fn keep<B, F>(self, mut bind: B) -> tokio::task::JoinHandle<()>
+    /// Keeps a listener up until the node stops, from a first attempt on that may have failed.
+    pub(super) fn keep<B, F>(
+        self,
+        mut bound: Result<Serving, NodeError>,
+        mut bind: B,
+    ) -> tokio::task::JoinHandle<()>
     where
         B: FnMut() -> F + Send + 'static,
         F: Future<Output = Result<Serving, NodeError>> + Send,
     {
-        let mut bound = bind().await;
         self.report(&bound);
         tokio::spawn(async move {
             let mut pause = self.retry;
@@ -62,7 +64,8 @@ impl Listener {
                     if self.stop.is_cancelled() {
                         return;
                     }
-                    let ended = ended.err().map_or_else(|| "it ended".to_owned(), |e| e.to_string());
+                    let ended =
+                        ended.err().map_or_else(|| "it ended".to_owned(), |e| e.to_string());
                     self.warn(&ended);
                 }
                 tokio::select! {
@@ -131,7 +134,7 @@ mod tests {
             retry: Duration::from_millis(10),
         };
         let stopped = stop.clone();
-        let kept = listener.keep(move || {
+        let kept = listener.keep(Err(NodeError::Unavailable), move || {
             let (number, stopped) = (counted.fetch_add(1, Ordering::Relaxed), stopped.clone());
             async move {
                 match number {
@@ -141,11 +144,13 @@ mod tests {
                 }
             }
         });
-        let kept = kept.await;
 
         let down = |status: &NodeStatus| status.degraded() == [Rung::Metrics];
-        seen.wait_for(down).await.expect("the warning");
-        seen.wait_for(|status| !down(status)).await.expect("it is back");
+        let back = async {
+            seen.wait_for(down).await.expect("the warning");
+            seen.wait_for(|status| !down(status)).await.expect("it is back");
+        };
+        tokio::time::timeout(Duration::from_secs(20), back).await.expect("in time");
         assert_eq!(binds.load(Ordering::Relaxed), 3);
         stop.cancel();
         kept.await.expect("it ends with the node");

@@ -39,9 +39,11 @@ impl ExpiryClock {
 
     /// Takes a reading; says whether the wall clock jumped.
     pub fn read(&mut self, now: Now) -> bool {
-        let passed = i128::try_from(now.mono.since(self.last.mono).as_millis()).unwrap_or(i128::MAX);
+        let passed =
+            i128::try_from(now.mono.since(self.last.mono).as_millis()).unwrap_or(i128::MAX);
         let moved = i128::from(now.wall.0) - i128::from(self.last.wall.0);
-        let jump = i64::try_from(moved - passed).unwrap_or(if moved < 0 { i64::MIN } else { i64::MAX });
+        let jump =
+            i64::try_from(moved - passed).unwrap_or(if moved < 0 { i64::MIN } else { i64::MAX });
         self.last = now;
         if jump.unsigned_abs() <= millis(JUMP) {
             return false;

@@ -23,7 +23,10 @@ impl Chance {
 }
 
 fn value(number: u64) -> Vec<u8> {
-    vec![u8::try_from(number % 251).expect("fits"); 200 + usize::try_from(number).expect("fits") * 7]
+    vec![
+        u8::try_from(number % 251).expect("fits");
+        200 + usize::try_from(number).expect("fits") * 7
+    ]
 }
 
 /// A store that was closed in order, started three times, with rows that were overwritten.
