@@ -7,12 +7,14 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use bitchat_protocol::engine::{Command, Who};
 use bitchat_protocol::id::DeviceId;
+use bitchat_protocol::time::UnixMillis;
 use tokio::time::timeout;
 use tracing::Instrument;
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::*;
 use crate::home::Home;
+use crate::keystore::Unlocked;
 use crate::metrics::WarningCode;
 use crate::metrics::label::Rung;
 use crate::profile::{self, Credentials, NewProfile};
@@ -41,14 +43,7 @@ impl Side {
     fn start(name: &str) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let home = Home::at(dir.path().join("home"));
-        let wanted = NewProfile {
-            name: name.to_owned(),
-            credentials: Credentials::default(),
-            allow_no_passphrase: true,
-            recover: None,
-        };
-        profile::create_profile(&home, wanted).expect("a profile");
-        let unlocked = profile::unlock(&home, Credentials::default()).expect("opens");
+        let unlocked = unlocked(&home, name);
         let identity = profile::setup(&unlocked.secrets, false).expect("keys").identity;
         let (requests, asked) = mpsc::channel(64);
         let (publish, status) = watch::channel(NodeStatus::starting(home.socket(), Instant::now()));
@@ -57,7 +52,6 @@ impl Side {
         let (peers, seen) = watch::channel(Vec::new());
         let (metrics, stop) = (Metrics::new(profile::wall_clock()), CancellationToken::new());
         let off_ms = Arc::new(AtomicI64::new(0));
-        let off = Arc::clone(&off_ms);
         let ends = Ends {
             requests: asked,
             events: broadcast::channel(64).0,
@@ -70,12 +64,7 @@ impl Side {
             heartbeat: Heartbeat::new(Instant::now()),
             stop: stop.clone(),
             external: Vec::new(),
-            clock: Clock::with_wall(move || {
-                let wall = profile::wall_clock().0;
-                bitchat_protocol::time::UnixMillis(
-                    wall.saturating_add_signed(off.load(Ordering::Relaxed)),
-                )
-            }),
+            clock: clock(&off_ms),
             listens: false,
         };
         let factory = Factory {
@@ -86,12 +75,7 @@ impl Side {
             place: None,
         };
         let driver = Driver::new(ends, factory).expect("a driver");
-        let dispatch = tracing::dispatcher::get_default(Clone::clone);
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-            let run = || runtime.expect("a runtime").block_on(driver.run());
-            tracing::dispatcher::with_default(&dispatch, run);
-        });
+        spawn(driver);
         let device = identity.device().id();
         Self {
             device,
@@ -130,6 +114,36 @@ impl Side {
         let text = self.metrics.encode(crate::metrics::Format::Classic, profile::wall_clock());
         text.lines().any(|found| found == line)
     }
+}
+
+/// A fresh profile, open.
+fn unlocked(home: &Home, name: &str) -> Unlocked {
+    let wanted = NewProfile {
+        name: name.to_owned(),
+        credentials: Credentials::default(),
+        allow_no_passphrase: true,
+        recover: None,
+    };
+    profile::create_profile(home, wanted).expect("a profile");
+    profile::unlock(home, Credentials::default()).expect("opens")
+}
+
+/// The system's clock, off by what the test says.
+fn clock(off_ms: &Arc<AtomicI64>) -> Clock {
+    let off = Arc::clone(off_ms);
+    Clock::with_wall(move || {
+        UnixMillis(profile::wall_clock().0.saturating_add_signed(off.load(Ordering::Relaxed)))
+    })
+}
+
+/// Runs a driver on a thread of its own, with the log of this one.
+fn spawn(driver: Driver) {
+    let dispatch = tracing::dispatcher::get_default(Clone::clone);
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        let run = || runtime.expect("a runtime").block_on(driver.run());
+        tracing::dispatcher::with_default(&dispatch, run);
+    });
 }
 
 impl Drop for Side {

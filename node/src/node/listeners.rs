@@ -156,7 +156,9 @@ mod tests {
         kept.await.expect("it ends with the node");
     }
 
+    /// A listener whose task panics at its first step.
     async fn dies() {
+        std::future::ready(()).await;
         panic!("dies");
     }
 }

@@ -41,9 +41,8 @@ fn expired(bench: &Bench) -> usize {
 }
 
 fn skew(bench: &Bench) -> Option<i64> {
-    bench.facts.iter().rev().find_map(|fact| match fact {
-        Fact::ClockJumped { skew_ms } => Some(*skew_ms),
-        _ => None,
+    bench.facts.iter().rev().find_map(|fact| {
+        if let Fact::ClockJumped { skew_ms } = fact { Some(*skew_ms) } else { None }
     })
 }
 

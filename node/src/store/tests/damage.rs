@@ -14,6 +14,10 @@ impl Chance {
         Self(seed.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
     }
 
+    fn byte(&mut self) -> u8 {
+        u8::try_from(self.below(256)).expect("8 bits")
+    }
+
     fn below(&mut self, limit: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -65,7 +69,7 @@ fn damage(file: &Path, chance: &mut Chance) -> Option<String> {
         }
         2 => {
             let end = (at + 1 + chance.below(5_000)).min(bytes.len());
-            bytes[at..end].iter_mut().for_each(|byte| *byte = chance.below(256) as u8);
+            bytes[at..end].iter_mut().for_each(|byte| *byte = chance.byte());
             "noise"
         }
         _ => {
