@@ -80,8 +80,8 @@ use crate::outbox::{Outbox, Place};
 use crate::prekey::{Pool, Prekeys};
 use crate::resilience::breaker::Breakers;
 use crate::session::Sessions;
-use crate::store::{BatchId, Overlay, Store};
-use crate::time::{Moment, Now};
+use crate::store::{BatchId, Overlay, Store, StoreError};
+use crate::time::{ExpiryClock, Moment, Now};
 
 use ask::Asked;
 use breakers::Attempts;
@@ -109,6 +109,7 @@ pub struct Engine<S, R> {
     store: Overlay<S>,
     rng: R,
     now: Now,
+    expiry: ExpiryClock,
     book: Book,
     sessions: Sessions,
     conversations: Conversations,
@@ -147,6 +148,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     /// Takes one input.
     pub fn handle(&mut self, input: Input, now: Now) {
         self.now = now;
+        self.watch_clock();
         let decides = matches!(input, Input::Accepted { .. } | Input::Persisted(_));
         let done = match input {
             Input::Command { id, command } => {
@@ -293,10 +295,17 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         self.set_expiry_timer();
     }
 
+    /// Tells when the wall clock was set while we run, and when it is back.
+    fn watch_clock(&mut self) {
+        if self.expiry.read(self.now) {
+            self.fact(Fact::ClockJumped { skew_ms: self.expiry.skew() });
+        }
+    }
+
     fn set_expiry_timer(&mut self) {
         match self.outbox.first_expiry() {
             Some((at, _)) => {
-                let wait = at.since(self.now.wall);
+                let wait = at.since(self.expiry.wall());
                 self.timers.set(Reason::Expiry, self.now.mono + wait);
             }
             None => self.timers.cancel(Reason::Expiry),
@@ -314,6 +323,7 @@ impl<S, R> std::fmt::Debug for Engine<S, R> {
 impl From<Error> for CommandError {
     fn from(error: Error) -> Self {
         match error {
+            Error::Store(StoreError::Full) => Self::DiskFull,
             Error::Store(error) => Self::Store(error.to_string()),
             Error::Malformed(part) => Self::BadLink(part.0),
             Error::NotAuthentic(what) => Self::BadLink(what),

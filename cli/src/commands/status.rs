@@ -42,7 +42,6 @@ fn describe(status: &client::Status, daemon: bool) -> String {
         ("connections", "connections"),
         ("contacts", "contacts"),
         ("nat", "nat"),
-        ("degradation", "degradation"),
         ("metrics", "metrics"),
         ("socket", "socket"),
         ("process", "pid"),
@@ -51,6 +50,10 @@ fn describe(status: &client::Status, daemon: bool) -> String {
             lines.push(format!("{label:<13} {value}"));
         }
     }
+    let degraded = status.other.get("degradation").and_then(Value::as_array);
+    let degraded: Vec<_> = degraded.into_iter().flatten().filter_map(plain).collect();
+    let degraded = if degraded.is_empty() { "none".to_owned() } else { degraded.join(", ") };
+    lines.push(format!("degradation   {degraded}"));
     if let Some(uptime) = status.other.get("uptime_ms").and_then(Value::as_u64) {
         lines.push(format!("up for        {}", brief(uptime)));
     }

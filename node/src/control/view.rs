@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::handle::NodeStatus;
 use super::peer_id;
+use crate::metrics::label::Rung;
 
 mod peers;
 
@@ -313,7 +314,7 @@ pub(super) struct Status {
     outbox: Outbox,
     prekeys: Prekeys,
     breakers: Breakers,
-    degradation: String,
+    degradation: Vec<&'static str>,
     metrics: Option<String>,
     socket: String,
     pid: u32,
@@ -346,6 +347,7 @@ impl Status {
         identity: Option<IdentityView>,
         contacts: Option<usize>,
     ) -> Self {
+        let degradation = status.degraded().into_iter().map(Rung::as_str).collect();
         let warnings = status.warnings.into_iter().map(|warning| Warned {
             code: warning.code.as_str(),
             message: warning.message,
@@ -370,7 +372,7 @@ impl Status {
                 last_resort_sessions: status.prekeys.last_resort_sessions,
             },
             breakers: status.breakers.into(),
-            degradation: status.degradation,
+            degradation,
             metrics: status.metrics.map(|address| address.to_string()),
             socket: status.socket.display().to_string(),
             pid: std::process::id(),

@@ -1,5 +1,7 @@
 //! Code and category of every error, and the messages of refused commands.
 
+use std::time::Duration;
+
 use bitchat_protocol::engine::CommandError;
 
 use super::{Category, NodeError};
@@ -128,6 +130,7 @@ const fn command_code(error: &CommandError) -> &'static str {
         CommandError::NotWaiting(_) => "not_waiting",
         CommandError::OutboxFull(_) => "outbox_full",
         CommandError::OutOfRange(_) => "out_of_range",
+        CommandError::DiskFull => "disk_full",
         CommandError::Store(_) => "store",
         CommandError::Internal(_) => "internal",
     }
@@ -151,9 +154,17 @@ const fn command_category(error: &CommandError) -> Category {
         CommandError::KeyChanged | CommandError::KeyUnproven => Category::Untrusted,
         CommandError::SafetyMismatch => Category::Verification,
         CommandError::OutboxFull(_) => Category::RateLimited,
-        CommandError::Store(_) => Category::Store,
+        CommandError::DiskFull | CommandError::Store(_) => Category::Store,
         CommandError::Internal(_) => Category::Internal,
     }
+}
+
+/// How long until a refused command can pass, where waiting alone may help.
+pub(super) const fn command_retry_after(error: &CommandError) -> Option<Duration> {
+    if matches!(error, CommandError::DiskFull) {
+        return Some(Duration::from_secs(5));
+    }
+    if matches!(error, CommandError::OutboxFull(_)) { Some(Duration::from_secs(30)) } else { None }
 }
 
 /// The message of a refused command. Differs from its `Display` where that says too much for an
@@ -184,6 +195,7 @@ pub(super) fn command_message(error: &CommandError) -> String {
         | CommandError::UnknownMessage(_)
         | CommandError::NotWaiting(_)
         | CommandError::OutboxFull(_)
+        | CommandError::DiskFull
         | CommandError::OutOfRange(_) => error.to_string(),
     }
 }

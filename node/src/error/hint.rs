@@ -8,6 +8,7 @@ use bitchat_protocol::engine::CommandError;
 use super::NodeError;
 
 const DISK: &str = "look at the free space and health of the disk (`df -h`), then try again";
+const ROOM: &str = "free some space (`df -h`); the node goes on by itself, and nothing is lost";
 const ROTATE: &str =
     "look at the free space of the disk (`df -h`), then run `bitchat key rotate` again";
 const RECOVER: &str = "keep a copy of the home, then set up an empty one with \
@@ -122,6 +123,7 @@ const fn command_hint(error: &CommandError) -> &'static str {
         CommandError::NotWaiting(_) => "see `bitchat queue list` for what waits",
         CommandError::OutboxFull(_) => "wait until some are delivered: `bitchat queue list`",
         CommandError::OutOfRange(_) => "see `bitchat help` for what is allowed",
+        CommandError::DiskFull => ROOM,
         CommandError::Store(_) => DISK,
         CommandError::Internal(_) => REPORT,
     }

@@ -160,6 +160,7 @@ fn commands() -> impl Iterator<Item = CommandError> {
         CommandError::NotWaiting(MessageId([0; 16])),
         CommandError::OutboxFull(1),
         CommandError::OutOfRange("x"),
+        CommandError::DiskFull,
         CommandError::Store(name()),
         CommandError::Internal("x"),
     ]

@@ -1,5 +1,7 @@
 //! Every family: name, help, labels, buckets.
 
+mod node;
+
 use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -15,6 +17,9 @@ use super::label::{
     Algorithm, Direction, Founding, HealReason, KeyOutcome, Kind, Limit, Reason, Role, Route,
     Stage, Transport, WarningCode,
 };
+
+pub use node::Traffic;
+pub(super) use node::{ByQueue, ByRung, NodeFamilies};
 
 /// From a loopback chat to a message that waits a day for a mailbox.
 const DELIVERY_BUCKETS: [f64; 14] =
@@ -144,6 +149,7 @@ pub(super) struct Families {
     pub(super) breakers: BreakerMetrics,
     pub(super) panics: Counter,
     pub(super) warning: Family<ByWarning, Gauge>,
+    pub(super) node: NodeFamilies,
 }
 
 impl Families {
@@ -156,6 +162,7 @@ impl Families {
         families.register_prekeys(registry);
         families.register_node(registry);
         families.breakers.register(registry);
+        families.node.register(registry);
         families.start_at_zero();
         families
     }
@@ -196,6 +203,7 @@ impl Families {
             breakers: BreakerMetrics::default(),
             panics: Counter::default(),
             warning: Family::default(),
+            node: NodeFamilies::default(),
         }
     }
 
@@ -352,6 +360,7 @@ impl Families {
     }
 
     fn start_at_zero(&self) {
+        self.node.start_at_zero();
         for &transport in Transport::ALL {
             for &direction in Direction::ALL {
                 drop(self.connections.get_or_create(&Link { transport, direction }));

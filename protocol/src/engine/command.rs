@@ -383,6 +383,9 @@ pub enum CommandError {
     /// An argument is out of range.
     #[error("{0}")]
     OutOfRange(&'static str),
+    /// The disk has no room.
+    #[error("no space left on the disk; nothing was changed")]
+    DiskFull,
     /// The disk refused; nothing was changed.
     #[error("the store failed: {0}")]
     Store(String),

@@ -143,6 +143,11 @@ pub enum Fact {
     Breakers(Counts),
     /// What is known about other copies of this device; comes at the start and when it changes.
     Copies(CopiesSeen),
+    /// The wall clock was set while the engine ran, or was set back to where it had been.
+    ClockJumped {
+        /// How far it is now from what it said before; 0 when it is back.
+        skew_ms: i64,
+    },
     /// A bound was reached; names the bound.
     BoundReached(&'static str),
     /// An impossible case happened; names it.

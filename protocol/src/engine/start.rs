@@ -24,7 +24,7 @@ use crate::prekey::{Pool, Prekeys};
 use crate::resilience::breaker::{BREAKERS_MAX, Breakers, Policy};
 use crate::session::Sessions;
 use crate::store::{Key, Overlay, Store, StoreError, Table};
-use crate::time::Now;
+use crate::time::{ExpiryClock, Now};
 
 /// Who the engine is and how it begins.
 #[derive(Debug)]
@@ -73,6 +73,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             store: Overlay::new(store),
             rng,
             now,
+            expiry: ExpiryClock::starting(now),
             book,
             sessions: Sessions::default(),
             conversations: Conversations::default(),

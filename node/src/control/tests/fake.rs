@@ -58,7 +58,7 @@ impl Fake {
         let (node, mut requests) = Self::silent(16);
         let memory = Arc::clone(&node.memory);
         tokio::spawn(async move {
-            while let Some(Request { command, reply }) = requests.recv().await {
+            while let Some(Request { command, reply, .. }) = requests.recv().await {
                 let answer = memory.lock().unwrap().answer(command);
                 let _ = reply.send(answer);
             }
