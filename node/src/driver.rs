@@ -339,6 +339,7 @@ const fn writes(command: &Command) -> bool {
         | Command::Contacts
         | Command::Contact(_)
         | Command::Delivery(_)
+        | Command::Track(_)
         | Command::Inbox { .. }
         | Command::History { .. }
         | Command::BackupPage { .. }
@@ -353,6 +354,10 @@ const fn writes(command: &Command) -> bool {
         | Command::Trust(_)
         | Command::ResetSession(_)
         | Command::Send { .. }
+        | Command::SendOnce { .. }
+        | Command::Cancel(_)
+        | Command::RetryNow(_)
+        | Command::SetReadReceipts { .. }
         | Command::AcceptCopy
         | Command::Acknowledge { .. }
         | Command::Export(_)

@@ -7,7 +7,7 @@ use super::export::{Export, ExportView};
 use super::import::ImportView;
 use crate::contact::KeyPolicy;
 use crate::id::{AccountId, DeviceId, MessageId};
-use crate::outbox::DeliveryState;
+use crate::outbox::{CustodyReceipt, DeliveryState, Step};
 use crate::prekey::PrekeyUse;
 use crate::time::UnixMillis;
 
@@ -88,8 +88,33 @@ pub enum Command {
         /// Give up after this long; `None`: 14 days. At most 30 days.
         expires: Option<Duration>,
     },
+    /// The same, once for each id: sent again, it answers with the message of the first time.
+    /// → [`Reply::Delivery`]
+    SendOnce {
+        /// 1 to 128 bytes of text, of the caller's choice.
+        id: String,
+        /// As in `Send`.
+        to: Who,
+        /// As in `Send`; another text under the same id is refused.
+        text: String,
+        /// As in `Send`; of no account when sent again.
+        expires: Option<Duration>,
+    },
     /// Where is a message? → [`Reply::Delivery`]
     Delivery(MessageId),
+    /// Everything that is known of a message of ours. → [`Reply::Track`]
+    Track(MessageId),
+    /// Take a message back that nobody has accepted. → [`Reply::Delivery`]
+    Cancel(MessageId),
+    /// Try a message that waits now. → [`Reply::Track`]
+    RetryNow(MessageId),
+    /// Say whether a contact is told what was read; `None`: as the profile says. → [`Reply::Contact`]
+    SetReadReceipts {
+        /// Whom.
+        who: Who,
+        /// Whether.
+        tells: Option<bool>,
+    },
     /// Inbox after a cursor (`None`: after what `reader` acknowledged). → [`Reply::Messages`]
     Inbox {
         /// Named cursor.
@@ -105,8 +130,10 @@ pub enum Command {
         reader: String,
         /// Of the last message seen.
         cursor: u64,
+        /// Only messages of this contact were shown to a person; the others were passed over.
+        only: Option<Who>,
     },
-    /// Conversation, newest last. → [`Reply::Messages`]
+    /// Conversation, newest last: each page in the order of the Lamport clock. → [`Reply::Messages`]
     History {
         /// With whom.
         who: Who,
@@ -155,12 +182,14 @@ pub enum Reply {
     Contact(ContactView),
     /// To `Contacts`.
     Contacts(Vec<ContactView>),
-    /// To `Send`, `Delivery`.
+    /// To `Send`, `SendOnce`, `Delivery`, `Cancel`.
     Delivery(DeliveryView),
     /// To `Inbox`, `History`.
     Messages(Vec<MessageView>),
     /// To `Queue`.
     Queue(Vec<QueueView>),
+    /// To `Track`, `RetryNow`.
+    Track(TrackView),
     /// To `BackupPage`.
     BackupPage(BackupPage),
     /// To `Export`.
@@ -212,6 +241,8 @@ pub struct ContactView {
     pub safety_code: String,
     /// What happens when its keys change.
     pub policy: KeyPolicy,
+    /// Whether it is told that its messages were read.
+    pub read_receipts: bool,
     /// When its keys changed last, until the user has answered.
     pub changed: Option<UnixMillis>,
     /// A new device that waits for the user: nothing is sent meanwhile.
@@ -277,6 +308,8 @@ pub struct MessageView {
     pub verified: bool,
     /// Text; from the peer, to be sanitised.
     pub text: String,
+    /// Place in the conversation's order: a later message of either side has a higher one.
+    pub lamport: u64,
     /// By the sender's clock: a label only.
     pub sent: UnixMillis,
     /// By our clock; `None` for outgoing ones.
@@ -308,6 +341,40 @@ pub struct QueueView {
     pub attempts: u32,
     /// Bytes of its content.
     pub bytes: usize,
+}
+
+/// Everything that is known of a message of ours.
+#[derive(Clone, Debug)]
+pub struct TrackView {
+    /// Where it is.
+    pub delivery: DeliveryView,
+    /// What it reached, the oldest first.
+    pub steps: Vec<Step>,
+    /// Receipts of mailboxes that keep it.
+    pub custody: Vec<CustodyReceipt>,
+    /// When a receipt came although the message had ended.
+    pub late: Option<UnixMillis>,
+    /// What is done about it, while it waits for its receipt.
+    pub waits: Option<WaitView>,
+}
+
+/// What is done about a message that waits for its receipt.
+#[derive(Clone, Debug)]
+pub struct WaitView {
+    /// When it was queued.
+    pub created: UnixMillis,
+    /// When it is given up.
+    pub expires: UnixMillis,
+    /// How often it was sent since the node started.
+    pub attempts: u32,
+    /// Bytes of its content.
+    pub bytes: usize,
+    /// When it is tried next, unless a link comes before; `None`: when something happens.
+    pub next_attempt: Option<UnixMillis>,
+    /// What hindered the contact's messages last, and when.
+    pub trouble: Option<(&'static str, UnixMillis)>,
+    /// Whether it waits for the user to trust the contact's new keys.
+    pub blocked: bool,
 }
 
 /// Why a command failed. The shell adds the hint and the exit code.
@@ -368,6 +435,15 @@ pub enum CommandError {
     /// The message is delivered, or ended otherwise, or there never was such a message.
     #[error("no message {0} waits")]
     NotWaiting(MessageId),
+    /// The message was accepted by somebody and cannot be taken back.
+    #[error("message {0} was accepted and cannot be taken back")]
+    Accepted(MessageId),
+    /// Another text, or another recipient, was sent under this id.
+    #[error("something else was sent under the id {0:?}")]
+    IdTaken(String),
+    /// As many ids as are remembered are younger than 45 days.
+    #[error("no more than {0} ids are remembered")]
+    IdsFull(u64),
     /// A queue is full.
     #[error("the outbox is full ({0} messages)")]
     OutboxFull(u64),

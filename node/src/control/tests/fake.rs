@@ -172,7 +172,7 @@ impl Memory {
                 let messages = self.inbox.iter().filter(|message| message.cursor > after);
                 Reply::Messages(messages.take(max).cloned().collect())
             }
-            Command::Acknowledge { reader, cursor } => {
+            Command::Acknowledge { reader, cursor, .. } => {
                 self.asked.push(format!("Acknowledge {reader} {cursor}"));
                 self.acknowledged = cursor;
                 Reply::Done
@@ -212,6 +212,7 @@ impl Memory {
                 self.asked.push(format!("VerifyScanned {code}"));
                 ContactView { verified: true, ..contact(&who.0) }
             }
+        read_receipts: false,
             Command::SetPolicy { who, policy } => ContactView { policy, ..contact(&who.0) },
             Command::Trust(who) => {
                 self.asked.push("Trust".to_owned());
@@ -323,6 +324,7 @@ pub(super) fn message(cursor: u64, outgoing: bool) -> MessageView {
         name: "bob".to_owned(),
         verified: false,
         text: "hi\u{1b}[2J".to_owned(),
+        lamport: 1,
         sent: UnixMillis(1),
         received: (!outgoing).then_some(UnixMillis(2)),
         gap: 0,
