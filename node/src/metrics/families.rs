@@ -233,11 +233,8 @@ impl Families {
             "Times that a frame waited to be sent again because the retry budget was used up",
             self.retry_budget_exhausted.clone(),
         );
-        registry.register(
-            "sends_known",
-            "Texts that were sent again under their id, and not twice",
-            self.sends_known.clone(),
-        );
+        let sends_known = "Texts that were sent again under their id, and not twice";
+        registry.register("sends_known", sends_known, self.sends_known.clone());
         registry.register(
             "gaps",
             "Messages shown although others before them were missing",
