@@ -1,5 +1,7 @@
 //! The way of a message between real daemons: its steps, ids of sends, read notices, what waits.
 
+use std::io::{BufRead, BufReader, Write};
+use std::process::Stdio;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
@@ -87,7 +89,7 @@ fn a_wait_for_read_ends_when_the_reader_has_taken_the_message() {
     bob.add(&alice);
     eventually("she knows him", || alice.run(&["contact", "show", "bob"]).code == 0);
     let mut wait = bob.command(&["send", "alice", "hello", "--wait", "read", "--timeout", "30s"]);
-    let mut waiting = wait.stdout(std::process::Stdio::null()).spawn().expect("it runs");
+    let mut waiting = wait.stdout(Stdio::null()).spawn().expect("it runs");
     eventually("it has come", || !alice.json(&["history", "bob"]).is_empty());
     let before = waiting.try_wait().expect("a child");
 
@@ -95,6 +97,36 @@ fn a_wait_for_read_ends_when_the_reader_has_taken_the_message() {
 
     assert_eq!(before, None, "nobody has read it yet");
     assert_eq!(waiting.wait().expect("it ends").code(), Some(0));
+}
+
+/// The marks of a chat go on while it is open, up to `read`.
+#[test]
+fn a_chat_shows_that_its_message_was_read_while_it_is_open() {
+    let stage = Stage::new();
+    let [(alice, _a), (bob, _b)] = stage.acquainted(TCP);
+    assert_eq!(alice.run(&["contact", "receipts", "bob", "on"]).code, 0);
+    let mut chat = bob.command(&["chat", "alice"]);
+    let chat = chat.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut chat = chat.spawn().expect("it runs");
+    let mut typed = chat.stdin.take().expect("piped");
+    typed.write_all(b"hello\n").expect("typed");
+    eventually("it has come", || !alice.json(&["history", "bob"]).is_empty());
+
+    assert_eq!(alice.receive(), ["hello"]);
+
+    let printed = BufReader::new(chat.stdout.take().expect("piped")).lines();
+    let marks: Vec<_> = printed
+        .map_while(Result::ok)
+        .scan(false, |read, line| {
+            let more = !*read;
+            *read = line.contains("✓✓ read hello");
+            more.then_some(line)
+        })
+        .collect();
+    drop(typed);
+    assert_eq!(chat.wait().expect("it ends").code(), Some(0));
+    assert!(marks.first().is_some_and(|line| line.contains("· hello")), "{marks:?}");
+    assert!(marks.last().is_some_and(|line| line.contains("✓✓ read hello")), "{marks:?}");
 }
 
 #[test]
