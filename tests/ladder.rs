@@ -2,7 +2,8 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::mpsc::channel;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
@@ -110,23 +111,26 @@ fn a_chat_shows_that_its_message_was_read_while_it_is_open() {
     let mut chat = chat.spawn().expect("it runs");
     let mut typed = chat.stdin.take().expect("piped");
     typed.write_all(b"hello\n").expect("typed");
-    eventually("it has come", || !alice.json(&["history", "bob"]).is_empty());
+    let (lines, printed) = channel();
+    let stdout = BufReader::new(chat.stdout.take().expect("piped"));
+    std::thread::spawn(move || {
+        stdout.lines().map_while(Result::ok).try_for_each(|line| lines.send(line))
+    });
+    let mut marks: Vec<String> = Vec::new();
+    let mut until = |mark: &str| {
+        while !marks.last().is_some_and(|line| line.contains(mark)) {
+            let line = printed.recv_timeout(Duration::from_secs(20));
+            marks.push(line.unwrap_or_else(|_| panic!("no {mark} in {marks:?}")));
+        }
+    };
+    until("✓✓ hello");
 
     assert_eq!(alice.receive(), ["hello"]);
 
-    let printed = BufReader::new(chat.stdout.take().expect("piped")).lines();
-    let marks: Vec<_> = printed
-        .map_while(Result::ok)
-        .scan(false, |read, line| {
-            let more = !*read;
-            *read = line.contains("✓✓ read hello");
-            more.then_some(line)
-        })
-        .collect();
+    until("✓✓ read hello");
     drop(typed);
     assert_eq!(chat.wait().expect("it ends").code(), Some(0));
     assert!(marks.first().is_some_and(|line| line.contains("· hello")), "{marks:?}");
-    assert!(marks.last().is_some_and(|line| line.contains("✓✓ read hello")), "{marks:?}");
 }
 
 #[test]
