@@ -12,6 +12,7 @@
 
 mod architecture;
 mod backup;
+mod breakers;
 mod carried;
 mod cli;
 mod crash;

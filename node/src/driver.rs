@@ -22,7 +22,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bitchat_protocol::engine::{Command, CommandError, CommandId, Engine, Event, Input, Reply};
+use bitchat_protocol::engine::{
+    Command, CommandError, CommandId, Engine, Event, Input, Reply, Settings,
+};
 use bitchat_protocol::store::{Durable, StoreError};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
@@ -66,6 +68,8 @@ pub struct Ends {
     pub metrics: Metrics,
     /// Beats with every turn.
     pub heartbeat: Heartbeat,
+    /// What an operator may change while the node runs.
+    pub settings: watch::Receiver<Settings>,
     /// Ends the loop.
     pub stop: CancellationToken,
     /// Addresses that others see although we cannot.
@@ -140,12 +144,14 @@ impl Driver {
             keys: (0, 0),
         };
         driver.running = Some(driver.build()?);
-        driver.place();
+        driver.set_up();
         Ok(driver)
     }
 
-    /// Tells the engine where its profile lives.
-    fn place(&mut self) {
+    /// Tells a new engine its thresholds and where its profile lives.
+    fn set_up(&mut self) {
+        let settings = *self.ends.settings.borrow_and_update();
+        self.feed(Input::Settings(settings));
         if let Some(place) = self.factory.place {
             self.feed(Input::Place(place));
         }
@@ -169,7 +175,7 @@ impl Driver {
         second.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.settle();
         let (stop, network) = (self.ends.stop.clone(), self.ends.network.clone());
-        let mut peers = self.ends.peers.clone();
+        let (mut peers, mut settings) = (self.ends.peers.clone(), self.ends.settings.clone());
         loop {
             self.ends.heartbeat.beat(Instant::now());
             let open = self.running.as_ref().is_some_and(|running| !running.engine.is_full());
@@ -185,6 +191,10 @@ impl Driver {
                 }
                 _ = second.tick() => self.every_second(),
                 Ok(()) = peers.changed() => self.report(),
+                Ok(()) = settings.changed() => {
+                    let changed = *settings.borrow_and_update();
+                    self.feed(Input::Settings(changed));
+                }
                 () = sleep_until(deadline.into()), if open => self.feed(Input::Timeout),
                 Some(event) = self.ends.heard.recv(), if open || self.running.is_none() => self.hear(event),
                 Some(request) = self.ends.requests.recv(), if open || self.running.is_none() => {
@@ -242,7 +252,7 @@ impl Driver {
             Ok(running) => {
                 tracing::info!("the store is open again");
                 self.running = Some(running);
-                self.place();
+                self.set_up();
                 self.feed(Input::Addresses(self.addresses.clone()));
                 let peers = self.ends.peers.borrow().clone();
                 peers.iter().for_each(|peer| self.feed(Input::Connected { peer: peer.device }));
@@ -343,6 +353,8 @@ const fn writes(command: &Command) -> bool {
         | Command::Inbox { .. }
         | Command::History { .. }
         | Command::BackupPage { .. }
+        | Command::Breakers
+        | Command::Withheld(_)
         | Command::Queue => false,
         Command::Invite { .. }
         | Command::AddContact { .. }

@@ -98,6 +98,9 @@ pub enum NodeError {
         /// One will be looked at after this long.
         retry_after: Duration,
     },
+    /// Another process is checking a passphrase of this profile.
+    #[error("another process is checking a passphrase of this profile; this one was not looked at")]
+    PassphraseContended,
     /// The key store needs its key file and none was named.
     #[error("the key store needs its key file, too")]
     NoKeyFile,
@@ -207,6 +210,9 @@ pub enum NodeError {
     /// The state waited for was not reached in time; the message stays queued.
     #[error("not in time; the message stays queued")]
     WaitTimedOut,
+    /// An open circuit breaker alone kept the message from being tried until now; for how much longer.
+    #[error("the peer failed too often lately and is left alone; the message stays queued")]
+    PeerUnavailable(Duration),
     /// The message's time ran out before anybody took it.
     #[error("the message expired before anybody took it")]
     Expired,
@@ -363,13 +369,17 @@ impl NodeError {
     /// How long to wait before the same request can pass; `None` if waiting alone does not help.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
-        if let Self::Busy { retry_after } | Self::PassphrasePause { retry_after } = self {
+        if let Self::PeerUnavailable(retry_after)
+        | Self::Busy { retry_after }
+        | Self::PassphrasePause { retry_after } = self
+        {
             return Some(*retry_after);
         }
         if matches!(self, Self::Protocol(CommandError::OutboxFull(_))) {
             return Some(Duration::from_secs(30));
         }
-        if matches!(self, Self::Unavailable) { Some(Duration::from_secs(1)) } else { None }
+        let is_soon_over = matches!(self, Self::Unavailable | Self::PassphraseContended);
+        if is_soon_over { Some(Duration::from_secs(1)) } else { None }
     }
 
     /// Whether the same request may pass later without anybody changing anything.

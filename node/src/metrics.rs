@@ -16,6 +16,7 @@ use bitchat_protocol::engine::Fact;
 use bitchat_protocol::time::UnixMillis;
 use prometheus_client::registry::Registry;
 
+mod breakers;
 mod exposition;
 mod families;
 pub mod label;
@@ -88,6 +89,8 @@ impl Metrics {
                 self.prekeys(Algorithm::X25519, remaining.x25519);
                 self.prekeys(Algorithm::MlKem, remaining.ml_kem);
             }
+            Fact::BreakerMoved(moved) => families.breakers.moved(*moved),
+            Fact::Breakers(counts) => families.breakers.count(counts),
             Fact::PrekeysExhausted => count(&families.prekeys_exhausted, 1),
             Fact::SessionHealed(reason) => {
                 let reason = HealReason::from_label(reason);

@@ -1,6 +1,9 @@
 //! A whole node: a profile's lock, store, engine, network, control API, health and metrics.
 
 mod ports;
+mod reload;
+
+pub use reload::Reload;
 
 use std::future::Future;
 use std::thread::JoinHandle;
@@ -61,6 +64,7 @@ pub struct Node {
     stop: CancellationToken,
     engine: Option<JoinHandle<()>>,
     network: Option<Network>,
+    reload: Reload,
     servers: Vec<tokio::task::JoinHandle<()>>,
     socket: Option<std::path::PathBuf>,
     _lock: HomeLock,
@@ -81,15 +85,15 @@ impl Node {
         home.check()?;
         let lock = home.lock()?;
         let unlocked = unlock(&home, credentials).await?;
-        let warnings = standing_warnings(&unlocked);
         let metrics = Metrics::new(profile::wall_clock());
         let (network, heard) = start_network(&home, &config, &unlocked, mode).await?;
 
         let (requests, asked) = mpsc::channel(REQUESTS_MAX);
         let (events, _) = broadcast::channel(EVENTS_MAX);
         let (publish, status) = watch::channel(NodeStatus::starting(home.socket(), Instant::now()));
-        let stop = CancellationToken::new();
-        let heartbeat = Heartbeat::new(Instant::now());
+        publish.send_modify(|status| status.warnings = standing_warnings(&unlocked));
+        let (change, settings) = watch::channel(config.engine());
+        let (stop, heartbeat) = (CancellationToken::new(), Heartbeat::new(Instant::now()));
         let handle = Handle::new(requests, events.clone(), status.clone(), metrics.clone());
         let ends = Ends {
             requests: asked,
@@ -101,6 +105,7 @@ impl Node {
             counters: network.counters(),
             metrics: metrics.clone(),
             heartbeat: heartbeat.clone(),
+            settings,
             stop: stop.clone(),
             external: config.network.external.clone(),
             listens: mode == Mode::Daemon && !config.network.listen.is_empty(),
@@ -113,7 +118,6 @@ impl Node {
             read_receipts: config.privacy.read_receipts,
             place: home.place(),
         };
-        publish.send_modify(|status| status.warnings = warnings);
         let engine = start_engine(ends, factory).await?;
         if mode == Mode::Daemon {
             dial_bootstrap(&network, &config.network.bootstrap)?;
@@ -124,6 +128,7 @@ impl Node {
             stop,
             engine: Some(engine),
             network: Some(network),
+            reload: Reload::new(config.clone(), change, publish.clone()),
             servers: Vec::new(),
             socket: None,
             _lock: lock,
@@ -172,6 +177,12 @@ impl Node {
     /// The control API, for use in this process.
     pub fn router(&self) -> Router {
         control::router(self.handle.clone())
+    }
+
+    /// What gives the node other settings while it runs.
+    #[must_use]
+    pub fn reload(&self) -> Reload {
+        self.reload.clone()
     }
 
     /// What the node is doing.

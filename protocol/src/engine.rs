@@ -15,8 +15,8 @@
 //!
 //! One file for each kind of input: `request`, `send`, `contacts` and `forget` (commands), `frame`, `admit` and
 //! `deliver` (what arrives), `receipts` (what is said of it), `drain` and `ask` (what leaves), `ladder` (what
-//! became of it), `prekeys` (what others ask for), `export` and `import` (files), `connection`, `timeout`,
-//! `commit`.
+//! became of it), `prekeys` (what others ask for), `export` and `import` (files), `connection`, `breakers` (whether to
+//! try at all), `timeout`, `commit`.
 
 pub mod command;
 pub mod input;
@@ -25,6 +25,7 @@ pub mod output;
 mod admit;
 mod archive;
 mod ask;
+mod breakers;
 mod commit;
 mod connection;
 mod contacts;
@@ -44,6 +45,7 @@ mod prekeys;
 mod receipts;
 mod request;
 mod send;
+mod settings;
 mod start;
 mod timeout;
 mod timer;
@@ -52,16 +54,18 @@ mod view;
 pub use crate::id::SendToken;
 pub use crate::outbox::DeliveryState;
 pub use archive::{BackupCursor, BackupPage};
+pub use breakers::{BreakerView, WithheldView};
 pub use command::{
     Command, CommandError, ContactView, DeliveryView, Extent, IdentityView, InvitationView,
     KeyChangeView, MessageView, QueueView, Reply, TrackView, WaitView, Who,
 };
-pub use copies::restored_key;
+pub use copies::{later_generation, restored_key};
 pub use export::{Export, ExportView};
 pub use import::{IMPORT_MAX, ImportView};
 pub use input::{CommandId, Input};
 pub use limits::RateClass;
 pub use output::{Event, Fact, Output};
+pub use settings::Settings;
 pub use start::Setup;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -80,11 +84,13 @@ use crate::invitation::Issued;
 use crate::outbox::{Outbox, Place};
 use crate::prekey::{Pool, Prekeys};
 use crate::resilience::RetryBudget;
+use crate::resilience::breaker::Breakers;
 use crate::session::Sessions;
 use crate::store::{BatchId, Overlay, Store};
 use crate::time::{Moment, Now};
 
 use ask::Asked;
+use breakers::Attempts;
 use commit::Commit;
 use heal::Heals;
 use limits::Limits;
@@ -121,7 +127,9 @@ pub struct Engine<S, R> {
     /// Devices that were shown the newest record of their account on their link.
     shown: BTreeSet<DeviceId>,
     copies: Copies,
-    dialling: BTreeSet<DeviceId>,
+    breakers: Breakers,
+    /// Dials and frames that the breakers let through.
+    attempts: Attempts,
     addresses: Vec<String>,
     record: Vec<u8>,
     /// Sequence of our record that a contact's device was told since this process started.
@@ -167,19 +175,27 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             Input::Connected { peer } => self.connected(peer),
             Input::Disconnected { peer } => self.disconnected(peer),
             Input::Discovered { peer, addresses } => self.discovered(peer, addresses),
-            Input::Accepted { token, .. } => self.accepted(token),
+            Input::Accepted { peer, token } => {
+                self.answered(peer, token);
+                self.accepted(token)
+            }
             Input::SendFailed { peer, token } | Input::Refused { peer, token, .. }
                 if self.is_prekey_question(peer, token) =>
             {
                 self.prekeys_denied(peer)
             }
             Input::SendFailed { token, .. } => self.send_failed(token),
-            Input::Refused { token, code, retry_after, .. } => {
+            Input::Refused { peer, token, code, retry_after } => {
+                self.answered(peer, token);
                 self.refused(token, code, retry_after)
             }
             Input::Addresses(addresses) => self.addresses_changed(addresses),
             Input::Place(place) => {
                 self.placed(place);
+                Ok(())
+            }
+            Input::Settings(settings) => {
+                self.breakers.set_policy(settings.breaker);
                 Ok(())
             }
             Input::Timeout => self.timeout(),
@@ -192,6 +208,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         if let Err(error) = done {
             self.fact(Fact::Refused(error.label()));
         }
+        self.report_breakers();
         // An acceptance decides for itself; a proof of durability writes nothing.
         self.seal_now |= !decides && self.has_writes();
     }

@@ -2,12 +2,20 @@
 
 use std::time::Duration;
 
+use bitchat_proto::stream;
+
 use crate::store::StoreError;
 
 /// Bytes or text that are not what they should be; names the part that is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("malformed {0}")]
 pub struct Malformed(pub &'static str);
+
+impl From<stream::Malformed> for Malformed {
+    fn from(stream::Malformed(what): stream::Malformed) -> Self {
+        Self(what)
+    }
+}
 
 /// Why an input was refused. For us: logged, counted, never sent.
 #[derive(Debug, thiserror::Error)]

@@ -65,6 +65,11 @@ fn describe(status: &client::Status, daemon: bool) -> String {
         "prekeys       {} X25519, {} ML-KEM left; sessions without any: {}",
         prekeys.x25519, prekeys.ml_kem, prekeys.last_resort_sessions
     ));
+    let breakers = &status.breakers;
+    if breakers.open + breakers.half_open > 0 {
+        let (open, trying) = (breakers.open, breakers.half_open);
+        lines.push(format!("breakers      {open} open, {trying} half open; see `bitchat peers`"));
+    }
     let addresses = status.addresses.iter();
     lines.extend(addresses.map(|address| format!("address       {}", sanitise::line(address))));
     for warning in &status.warnings {

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use bitchat_protocol::engine::{Command, CommandError, Event, Reply};
 use bitchat_protocol::id::DeviceId;
+use bitchat_protocol::resilience::breaker::Counts;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::timeout;
@@ -64,6 +65,8 @@ pub struct NodeStatus {
     pub outbox: OutboxStatus,
     /// One-time prekeys of ours, as of the last change.
     pub prekeys: PrekeyStatus,
+    /// Circuit breakers by operation and state, as of the last change.
+    pub breakers: Counts,
     /// Where metrics and health are served, if they are.
     pub metrics: Option<SocketAddr>,
     /// The control socket.
@@ -202,6 +205,7 @@ impl NodeStatus {
             peers: Vec::new(),
             outbox: OutboxStatus::default(),
             prekeys: PrekeyStatus::default(),
+            breakers: Counts::default(),
             metrics: None,
             socket,
             started,

@@ -69,10 +69,12 @@ pub(super) const fn status(error: &NodeError) -> StatusCode {
         | NodeError::Network { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         NodeError::Busy { .. }
         | NodeError::PassphrasePause { .. }
+        | NodeError::PassphraseContended
         | NodeError::Unavailable
         | NodeError::NoAnswer
         | NodeError::DaemonGone { .. } => StatusCode::SERVICE_UNAVAILABLE,
         NodeError::WaitTimedOut
+        | NodeError::PeerUnavailable(_)
         | NodeError::Expired
         | NodeError::Undeliverable
         | NodeError::Rejected => StatusCode::CONFLICT,

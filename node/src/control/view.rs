@@ -9,12 +9,16 @@ use bitchat_protocol::engine::{
 use bitchat_protocol::prekey::PrekeyUse;
 use serde::Serialize;
 
-use super::handle::{NodeStatus, PeerStatus};
+use super::handle::NodeStatus;
 use super::peer_id;
 
 mod delivery;
+mod peers;
 
 pub(super) use delivery::{Delivery, Queued, Sent, Track};
+pub(super) use peers::{Peers, Withheld};
+
+use peers::Breakers;
 
 /// Version of every reply; grows when a field changes its meaning or goes.
 pub const SCHEMA: u32 = 1;
@@ -240,34 +244,6 @@ pub(super) struct Messages<T> {
     pub(super) messages: Vec<T>,
 }
 
-/// Every standing link.
-#[derive(Debug, Serialize)]
-pub(super) struct Peers {
-    pub(super) peers: Vec<Peer>,
-}
-
-/// A standing link.
-#[derive(Debug, Serialize)]
-pub(super) struct Peer {
-    peer: String,
-    path: String,
-    rtt_ms: Option<u64>,
-    breakers: Vec<String>,
-    contact: Option<String>,
-}
-
-impl Peer {
-    pub(super) fn new(status: PeerStatus, contact: Option<String>) -> Self {
-        Self {
-            peer: status.peer,
-            path: status.path,
-            rtt_ms: status.rtt_ms,
-            breakers: Vec::new(),
-            contact,
-        }
-    }
-}
-
 /// The node as a whole.
 #[derive(Debug, Serialize)]
 pub(super) struct Status {
@@ -284,6 +260,7 @@ pub(super) struct Status {
     contacts: Option<usize>,
     outbox: Outbox,
     prekeys: Prekeys,
+    breakers: Breakers,
     degradation: String,
     metrics: Option<String>,
     socket: String,
@@ -340,6 +317,7 @@ impl Status {
                 ml_kem: status.prekeys.ml_kem,
                 last_resort_sessions: status.prekeys.last_resort_sessions,
             },
+            breakers: status.breakers.into(),
             degradation: status.degradation,
             metrics: status.metrics.map(|address| address.to_string()),
             socket: status.socket.display().to_string(),

@@ -37,6 +37,9 @@ impl Driver {
             let outbox = OutboxStatus { rows: *rows, oldest_ms: *oldest_ms };
             status.send_modify(|status| status.outbox = outbox);
         }
+        if let Fact::Breakers(counts) = fact {
+            status.send_modify(|status| status.breakers = *counts);
+        }
         if let Fact::Prekeys(left) = fact {
             status.send_modify(|status| {
                 (status.prekeys.x25519, status.prekeys.ml_kem) = (left.x25519, left.ml_kem);
@@ -225,10 +228,12 @@ const fn level(fact: &Fact) -> Level {
         | Fact::RateLimited(_)
         | Fact::SessionFounded { .. }
         | Fact::PrekeysExhausted
+        | Fact::BreakerMoved(_)
         | Fact::KeysEvicted(_)
         | Fact::Gap => Level::Debug,
         Fact::Outbox { .. }
         | Fact::KeysUnanswered { .. }
+        | Fact::Breakers(_)
         | Fact::Queued
         | Fact::Copies(_)
         | Fact::Reached { .. }

@@ -22,6 +22,7 @@ impl NodeError {
             Self::WrongPassphrase => "wrong_passphrase",
             Self::WrongFactors => "wrong_factors",
             Self::PassphrasePause { .. } => "passphrase_pause",
+            Self::PassphraseContended => "passphrase_contended",
             Self::NoKeyFile => "no_key_file",
             Self::KeyFile { .. } => "key_file",
             Self::WeakPassphrase { .. } => "weak_passphrase",
@@ -42,6 +43,7 @@ impl NodeError {
             Self::Unavailable => "unavailable",
             Self::NoAnswer => "no_answer",
             Self::WaitTimedOut => "timed_out",
+            Self::PeerUnavailable(_) => "peer_unavailable",
             Self::Expired => "expired",
             Self::Undeliverable => "undeliverable",
             Self::Rejected => "rejected",
@@ -95,8 +97,11 @@ impl NodeError {
             | Self::KdfDowngrade
             | Self::BackupPassphrase
             | Self::BackupDamaged { .. } => Category::Verification,
-            Self::Busy { .. } | Self::PassphrasePause { .. } => Category::RateLimited,
+            Self::Busy { .. } | Self::PassphrasePause { .. } | Self::PassphraseContended => {
+                Category::RateLimited
+            }
             Self::NoAnswer | Self::WaitTimedOut => Category::TimedOut,
+            Self::PeerUnavailable(_) => Category::BreakerOpen,
             Self::Rejected => Category::Rejected,
             Self::NoRoute => Category::NotFound,
             Self::Protocol(error) => command_category(error),

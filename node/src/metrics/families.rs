@@ -10,6 +10,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use super::breakers::BreakerMetrics;
 use super::label::{
     Algorithm, Direction, Founding, HealReason, KeyOutcome, Kind, Limit, Reason, Role, Route,
     Stage, Transport, WarningCode,
@@ -142,6 +143,7 @@ pub(super) struct Families {
     pub(super) control_requests: Family<ByRequest, Counter>,
     pub(super) control_request_seconds: Histograms<ByRoute>,
     pub(super) errors: Family<ByError, Counter>,
+    pub(super) breakers: BreakerMetrics,
     pub(super) panics: Counter,
     pub(super) warning: Family<ByWarning, Gauge>,
 }
@@ -155,6 +157,7 @@ impl Families {
         families.register_sessions(registry);
         families.register_prekeys(registry);
         families.register_node(registry);
+        families.breakers.register(registry);
         families.start_at_zero();
         families
     }
@@ -194,6 +197,7 @@ impl Families {
                 Histogram::new(REQUEST_BUCKETS)
             }),
             errors: Family::default(),
+            breakers: BreakerMetrics::default(),
             panics: Counter::default(),
             warning: Family::default(),
         }

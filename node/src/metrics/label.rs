@@ -57,6 +57,10 @@ label! {
         StoreOld => "store_old",
         /// The configuration or the way of starting lowers the protection.
         ConfigInsecure => "config_insecure",
+        /// Settings that were read again are refused.
+        ConfigRejected => "config_rejected",
+        /// Settings changed that hold from the next start on.
+        RestartNeeded => "restart_needed",
         /// The metrics port was taken; another one is used.
         MetricsPort => "metrics_port",
         /// What was deleted more than an hour ago could still be read with our keys.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::archive::{BackupCursor, BackupPage};
+use super::breakers::{BreakerView, WithheldView};
 use super::export::{Export, ExportView};
 use super::import::ImportView;
 use crate::contact::KeyPolicy;
@@ -148,6 +149,10 @@ pub enum Command {
     },
     /// What is not delivered yet, oldest first. → [`Reply::Queue`]
     Queue,
+    /// Every circuit breaker that has counted something. → [`Reply::Breakers`]
+    Breakers,
+    /// Does an open breaker keep a message from being tried? → [`Reply::Withheld`]
+    Withheld(MessageId),
     /// One page of what a backup holds. → [`Reply::BackupPage`]
     BackupPage {
         /// Where to go on; the default is the beginning.
@@ -194,6 +199,10 @@ pub enum Reply {
     Queue(Vec<QueueView>),
     /// To `Track`, `RetryNow`.
     Track(TrackView),
+    /// To `Breakers`.
+    Breakers(Vec<BreakerView>),
+    /// To `Withheld`; `None`: none does.
+    Withheld(Option<WithheldView>),
     /// To `BackupPage`.
     BackupPage(BackupPage),
     /// To `Export`.

@@ -61,6 +61,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         peer: DeviceId,
         token: InvitationToken,
     ) -> Result<(), Error> {
+        if self.book.is_waiting(&peer) {
+            return Err(Error::Untrusted); // It could start nothing with a record, only find us.
+        }
         // A contact may ask for a newer one whenever its own is too old to start a session with.
         let is_known = self.book.of_device(&peer).is_some();
         self.admit_handshake(peer)?;

@@ -10,6 +10,7 @@ use crate::error::Code;
 use crate::id::{AccountId, DeviceId, MessageId, SendToken};
 use crate::outbox::DeliveryState;
 use crate::prekey::{PrekeyUse, Remaining};
+use crate::resilience::breaker::{Counts, Move};
 use crate::store::Batch;
 
 /// One thing to do.
@@ -140,6 +141,10 @@ pub enum Fact {
         /// When the oldest row was queued.
         oldest_ms: Option<u64>,
     },
+    /// A circuit breaker changed its state.
+    BreakerMoved(Move),
+    /// How many peers have a breaker in each state; comes when it changes.
+    Breakers(Counts),
     /// What is known about other copies of this device; comes at the start and when it changes.
     Copies(CopiesSeen),
     /// A bound was reached; names the bound.

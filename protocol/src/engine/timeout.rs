@@ -49,6 +49,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             let done = match reason {
                 Reason::Retry(account) => self.retry(account),
                 Reason::Receipt(account) => self.receipt_overdue(account),
+                Reason::Acceptance(account) => self.acceptance_overdue(account),
                 Reason::Prekeys(account) => self.prekeys_overdue(account),
                 Reason::Held(account) => self.release_held(account),
                 Reason::Expiry => self.expire(),
@@ -97,7 +98,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             let Some(account) = self.greet.pop_front() else { break };
             let Some(contact) = self.book.get(&account) else { continue };
             let (peer, addresses) = (contact.device, contact.addresses.clone());
-            if !self.links.contains(&peer) && !addresses.is_empty() {
+            let wanted = !self.links.contains(&peer) && !addresses.is_empty();
+            if wanted && self.leave_to_dial(peer).is_ok() {
                 self.at_once(Output::Connect { peer, addresses });
             }
         }
@@ -114,6 +116,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
 
     fn maintain(&mut self) -> Result<(), Error> {
         self.forget_expired_invitations();
+        self.breakers.forget_idle(self.now.mono);
         // One that was made under a clock ahead of the present one is refused by everybody.
         let age = ContactRecord::verify(&self.record, self.now.wall)
             .map_or(RECORD_VALIDITY, |record| self.now.wall.since(record.created()));

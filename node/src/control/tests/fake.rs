@@ -9,8 +9,9 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request as HttpRequest, Response, StatusCode};
 use bitchat_protocol::contact::KeyPolicy;
 use bitchat_protocol::engine::{
-    BackupPage, Command, CommandError, ContactView, DeliveryState, DeliveryView, Event, ExportView,
-    IdentityView, ImportView, InvitationView, MessageView, QueueView, Reply, TrackView, Who,
+    BackupPage, BreakerView, Command, CommandError, ContactView, DeliveryState, DeliveryView,
+    Event, ExportView, IdentityView, ImportView, InvitationView, MessageView, QueueView, Reply,
+    TrackView, Who, WithheldView,
 };
 use bitchat_protocol::id::{AccountId, DeviceId, MessageId};
 use bitchat_protocol::outbox::{CustodyReceipt, Delivery};
@@ -37,6 +38,10 @@ pub(super) struct Memory {
     pub(super) state: Option<DeliveryState>,
     /// What every command fails with, if it does.
     pub(super) failure: Option<CommandError>,
+    /// What keeps every message from being tried.
+    pub(super) withheld: Option<WithheldView>,
+    /// Every circuit breaker.
+    pub(super) breakers: Vec<BreakerView>,
     acknowledged: u64,
 }
 
@@ -190,6 +195,8 @@ impl Memory {
                 Reply::Messages(vec![message(1, false), message(0, true)])
             }
             Command::Queue => Reply::Queue(vec![row()]),
+            Command::Breakers => Reply::Breakers(self.breakers.clone()),
+            Command::Withheld(_) => Reply::Withheld(self.withheld),
             Command::AcceptCopy => self.done("AcceptCopy".to_owned()),
             Command::BackupPage { cursor, history } => {
                 self.asked.push(format!("Export {cursor} history={history}"));
