@@ -43,6 +43,7 @@ mod ladder;
 mod limits;
 mod prekeys;
 mod receipts;
+mod repeat;
 mod request;
 mod send;
 mod settings;

@@ -232,11 +232,9 @@ impl Families {
         );
         registry.register("refused", "Frames of peers that were refused", self.refused.clone());
         registry.register("retries", "Frames that were sent again", self.retries.clone());
-        registry.register(
-            "retry_budget_exhausted",
-            "Times that a frame waited to be sent again because the retry budget was used up",
-            self.retry_budget_exhausted.clone(),
-        );
+        let held =
+            "Times that a frame waited to be sent again because the retry budget was used up";
+        registry.register("retry_budget_exhausted", held, self.retry_budget_exhausted.clone());
         let sends_known = "Texts that were sent again under their id, and not twice";
         registry.register("sends_known", sends_known, self.sends_known.clone());
         registry.register(
@@ -262,11 +260,8 @@ impl Families {
             "Sessions started anew because a contact's message did not open",
             self.session_heals.clone(),
         );
-        registry.register(
-            "unreadable",
-            "Messages that a contact could not open and that were sent again",
-            self.unreadable.clone(),
-        );
+        let unreadable = "Messages that a contact could not open and that were sent again";
+        registry.register("unreadable", unreadable, self.unreadable.clone());
         registry.register(
             "key_changes",
             "Contacts whose device or keys changed",

@@ -26,7 +26,7 @@ use crate::store::{Store, StoreError};
 pub(super) const RETRY: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(600));
 
 /// The shortest wait between attempts, so that full jitter never makes a busy loop.
-const RETRY_MIN: Duration = Duration::from_millis(200);
+pub(super) const RETRY_MIN: Duration = Duration::from_millis(200);
 
 /// How long a receipt may take on a standing link before the frame is sent again; doubles.
 const RECEIPT_WAIT: Duration = Duration::from_secs(10);
@@ -95,37 +95,6 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             self.timers.set_if_none(Reason::Retry(account), until);
         }
         Ok(())
-    }
-
-    fn next_row(&self, account: AccountId, repeats: bool) -> Option<u64> {
-        let queue = self.outbox.queue(&account)?;
-        queue.next_to_send(self.now.mono, repeats).map(|(sequence, _)| sequence)
-    }
-
-    /// Whether the retry budget lets a row leave. What goes out for the first time, or anew on a fresh link
-    /// or session, costs nothing; nor does the first repeat of each step of a contact's back-off.
-    fn may_hand_over(&mut self, account: AccountId, sequence: u64) -> bool {
-        let Some(queue) = self.outbox.queue_mut(&account) else {
-            return false;
-        };
-        if !queue.is_repeat(sequence) {
-            if queue.entry(sequence).is_some_and(|entry| entry.attempts == 0) {
-                self.budget.sent();
-            }
-            return true;
-        }
-        if std::mem::take(&mut queue.step_begun) {
-            return true;
-        }
-        match self.budget.take(self.now.mono) {
-            Ok(()) => true,
-            Err(wait) => {
-                self.fact(Fact::RetryHeld);
-                let again = self.now.mono + wait.max(RETRY_MIN);
-                self.timers.set_if_none(Reason::Retry(account), again);
-                false
-            }
-        }
     }
 
     /// Whether there is a session, or a record to start one with.

@@ -11,10 +11,9 @@ use bitchat_protocol::contact::KeyPolicy;
 use bitchat_protocol::engine::{
     BackupPage, BreakerView, Command, CommandError, ContactView, DeliveryState, DeliveryView,
     Event, ExportView, IdentityView, ImportView, InvitationView, MessageView, QueueView, Reply,
-    TrackView, Who, WithheldView,
+    Who, WithheldView,
 };
 use bitchat_protocol::id::{AccountId, DeviceId, MessageId};
-use bitchat_protocol::outbox::{CustodyReceipt, Delivery};
 use bitchat_protocol::prekey::PrekeyUse;
 use bitchat_protocol::time::UnixMillis;
 use http_body_util::BodyExt;
@@ -172,7 +171,7 @@ impl Memory {
                 self.asked.push(format!("SendOnce {id} {} bytes", text.len()));
                 Reply::Delivery(delivery(DeliveryState::Queued))
             }
-            Command::Track(_) | Command::RetryNow(_) => Reply::Track(track()),
+            Command::Track(_) | Command::RetryNow(_) => Reply::Track(super::queue::track()),
             Command::Cancel(id) => return Err(CommandError::Accepted(id)),
             Command::Delivery(_) => {
                 self.asked.push("Delivery".to_owned());
@@ -346,20 +345,6 @@ pub(super) fn message(cursor: u64, outgoing: bool) -> MessageView {
         late: false,
         unreadable: false,
         state: outgoing.then_some(DeliveryState::Delivered),
-    }
-}
-
-fn track() -> TrackView {
-    let mailbox = DeviceId([3; 32]);
-    let (envelope, until, bytes) = ([4; 32], UnixMillis(90), vec![5, 6]);
-    let mut delivery = Delivery::begin(account(2), UnixMillis(10));
-    delivery.reach(DeliveryState::Stored, "receipts", UnixMillis(11));
-    TrackView {
-        delivery: self::delivery(DeliveryState::Stored),
-        steps: delivery.steps().cloned().collect(),
-        custody: vec![CustodyReceipt { mailbox, envelope, until, bytes, at: UnixMillis(11) }],
-        late: None,
-        waits: None,
     }
 }
 

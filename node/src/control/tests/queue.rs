@@ -2,9 +2,13 @@
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
+use bitchat_protocol::engine::{DeliveryState, TrackView};
+use bitchat_protocol::id::DeviceId;
+use bitchat_protocol::outbox::{CustodyReceipt, Delivery};
+use bitchat_protocol::time::UnixMillis;
 use serde_json::{Value, json};
 
-use super::fake::{Fake, call, get, send};
+use super::fake::{Fake, account, call, delivery as view, get, send};
 
 const ID: &str = "07070707070707070707070707070707";
 
@@ -55,4 +59,19 @@ async fn an_id_asks_for_one_message_and_an_acknowledgement_may_be_for_one_contac
 
     assert_eq!((sent.status, acknowledged.status), (StatusCode::OK, StatusCode::OK));
     assert_eq!(node.asked(), ["SendOnce order 7 2 bytes", "Acknowledge default 3 only bob"]);
+}
+
+/// What the stand-in knows of every message.
+pub(super) fn track() -> TrackView {
+    let (mailbox, envelope) = (DeviceId([3; 32]), [4; 32]);
+    let (until, at, bytes) = (UnixMillis(90), UnixMillis(11), vec![5, 6]);
+    let mut delivery = Delivery::begin(account(2), UnixMillis(10));
+    delivery.reach(DeliveryState::Stored, "receipts", UnixMillis(11));
+    TrackView {
+        delivery: view(DeliveryState::Stored),
+        steps: delivery.steps().cloned().collect(),
+        custody: vec![CustodyReceipt { mailbox, envelope, until, bytes, at }],
+        late: None,
+        waits: None,
+    }
 }
