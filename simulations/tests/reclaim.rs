@@ -74,7 +74,7 @@ fn a_device_recovered_under_a_slow_clock_is_told_and_takes_the_account_back() {
     overlay.put(restored_key(), vec![1]);
     let _ = recovered.disk.commit(&overlay.seal().expect("a row"));
     let identity = certified(&recovered, 2, 4);
-    let setup = Setup { identity, nickname: "bob".to_owned(), greet: false };
+    let setup = Setup { identity, nickname: "bob".to_owned(), greet: false, read_receipts: false };
     let rng = ChaCha20Rng::seed_from_u64(78);
     recovered.facts.clear();
     let disk = recovered.disk.clone();
