@@ -95,6 +95,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         let contacts: Vec<_> = self.book.iter().map(|it| (it.account, it.device)).collect();
         for (account, device) in contacts {
             self.sessions.forget(device, &mut self.store)?;
+            // What it asked for was meant for the device that it knew.
+            self.welcome_again(account);
             if self.hello(account).is_err() {
                 self.fact(Fact::BoundReached("outbox"));
             }
