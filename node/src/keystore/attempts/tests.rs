@@ -172,6 +172,19 @@ fn a_record_of_nonsense_pauses_for_a_second_and_no_longer() {
     }
 }
 
+#[test]
+fn room_is_taken_also_where_a_damaged_file_lies() {
+    let (_dir, keystore) = keystore();
+    let path = keystore.with_extension("attempts");
+    for damaged in [0, 1, 4_096, 5_000] {
+        fs::write(&path, vec![b' '; damaged]).expect("writes");
+
+        Attempt::prepare(&keystore).expect("room");
+
+        assert_eq!(path.metadata().expect("there").len(), 8_192, "{damaged}");
+    }
+}
+
 /// On a file system without a free block: a profile opens, and what cannot be counted is not tried.
 /// Skipped where this user may not mount one.
 #[test]
