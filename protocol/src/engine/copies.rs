@@ -68,10 +68,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
 
     /// Shows the newest record of `account` to `peer`, which that account has certified.
     pub(super) fn show_record_of(&mut self, account: AccountId, peer: DeviceId) {
-        let Some(record) = self.book.get(&account).and_then(|contact| contact.record.clone())
-        else {
-            return;
-        };
+        let Some(contact) = self.book.get(&account) else { return };
+        let waiting = contact.pending.as_ref().map(|newer| newer.record.clone());
+        let Some(record) = waiting.or_else(|| contact.record.clone()) else { return };
         if self.links.contains(&peer) && self.shown.insert(peer) {
             let frame = Frame::RecordResponse(Some(record)).encode();
             let token = self.take_token();
