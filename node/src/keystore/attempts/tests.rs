@@ -1,6 +1,7 @@
 //! Attempts under clocks that lie.
 
 use super::*;
+use crate::error::NodeError;
 
 fn at(wall_ms: u64, uptime_ms: u64, boot: &str) -> Reading {
     Reading { wall_ms, uptime: Some((uptime_ms, boot.to_owned())) }
@@ -237,4 +238,6 @@ fn another_process_at_it_is_no_wrong_passphrase() {
     let refused = lock_within(&keystore.with_extension("lock"), Duration::ZERO);
 
     assert!(matches!(refused, Err(KeystoreError::Contended)), "{refused:?}");
+    let told = NodeError::from(KeystoreError::Contended);
+    assert_eq!((told.code(), told.is_retryable()), ("passphrase_contended", true));
 }
