@@ -13,6 +13,7 @@ use bitchat_protocol::crypto::Secret;
 use bitchat_protocol::engine::{
     Command, Engine, Fact, Input, Setup, Who, later_generation, restored_key,
 };
+use bitchat_protocol::envelope::Frame;
 use bitchat_protocol::identity::{Account, Device, Identity, Phrase};
 use bitchat_protocol::store::Overlay;
 use bitchat_protocol::time::UnixMillis;
@@ -85,6 +86,10 @@ fn a_device_recovered_under_a_slow_clock_is_told_and_takes_the_account_back() {
     assert_eq!(alice.contact(Command::Contact(who())).device, before.device, "never back");
     alice.feed(Input::Disconnected { peer: recovered.device });
 
+    reclaim(&mut recovered, 2, 2); // Killed before it had the certificate.
+    link(&mut alice, &mut recovered);
+    assert!(is_superseded(&recovered));
+    alice.feed(Input::Disconnected { peer: recovered.device });
     reclaim(&mut recovered, 2, 4);
     link(&mut alice, &mut recovered);
     wait(&mut alice, &mut recovered, 2);
@@ -135,4 +140,40 @@ fn a_device_that_is_earlier_than_one_that_waits_is_told() {
     link(&mut alice, &mut earlier);
 
     assert!(is_superseded(&earlier));
+}
+
+/// However often it comes, and whoever else sends what it sent.
+#[test]
+fn an_earlier_device_is_told_once_a_link_and_a_stranger_never() {
+    let (mut alice, _) = pair();
+    let mut before = new_device(&mut alice, 3);
+    link(&mut alice, &mut before);
+    let mut earlier = new_device(&mut alice, 2);
+    earlier.sends.clear();
+    earlier.feed(Input::Connected { peer: alice.device });
+    for _ in 0..60 {
+        earlier.pass(Duration::from_secs(1)); // Nobody hands out prekeys: it goes on without.
+    }
+    let initial = earlier.sends.iter().find_map(|(_, _, frame)| match Frame::decode(frame) {
+        Ok(Frame::Envelope(envelope)) if envelope.initial.is_some() => Some(frame.clone()),
+        _ => None,
+    });
+    let initial = initial.expect("a greeting");
+    let stranger = Bench::new("eve", 9).device;
+    let told = |alice: &mut Bench, peer| {
+        alice.sends.clear();
+        for number in 1..20 {
+            alice.feed(Input::Frame { peer, number, bytes: initial.clone() });
+            alice.flush();
+            alice.pass(Duration::from_secs(60));
+        }
+        alice.sends.iter().filter(|(to, ..)| *to == peer).count()
+    };
+
+    for peer in [earlier.device, stranger] {
+        alice.feed(Input::Connected { peer });
+    }
+    assert_eq!(told(&mut alice, earlier.device), 1);
+    assert_eq!(told(&mut alice, stranger), 0);
+    assert_eq!(alice.contact(Command::Contact(who())).device, before.device);
 }
