@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Rewriting needs no new block, so that counting works on a full disk, unless its file system copies
-//! on write. A slot that tore does not
-//! hash; the other one then has what was there before. The higher number counts.
+//! on write. A slot that tore does not hash; the other one then has what was there before. The higher
+//! number counts.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind};
