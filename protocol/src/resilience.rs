@@ -1,9 +1,10 @@
-//! Keeping going and staying polite: back-off and rate limits. Breakers join them later.
+//! Keeping going and staying polite: back-off, rate limits, circuit breakers.
 //!
 //! ```text
 //!   Quota ── how many at once, one more after how long
 //!   Gcra  ── one limit: 8 bytes of state, no timer
 //!   Keyed ── a Gcra for each key, in bounded memory
+//!   Breakers ── for each peer and operation, whether to try at all
 //! ```
 //!
 //! Limits compose by asking [`Gcra::check`] or [`Keyed::check`] of each and taking from all only when
@@ -11,6 +12,7 @@
 //! then the true one: waiting longer never hurts.
 
 mod backoff;
+pub mod breaker;
 mod gcra;
 mod keyed;
 

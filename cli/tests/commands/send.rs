@@ -45,6 +45,21 @@ fn a_time_out_says_that_the_message_goes_on() {
 }
 
 #[test]
+fn a_breaker_that_alone_was_in_the_way_has_an_exit_code_of_its_own() {
+    let daemon = FakeDaemon::start();
+    let mut withheld = delivery(ID, "queued");
+    withheld["withheld"] = json!({ "operation": "dial", "retry_after_ms": 1_500 });
+    daemon.answer("POST /v1/messages", 200, withheld);
+
+    let ran = daemon.run("send bob hi --json --wait delivered --timeout 50ms");
+
+    let error: serde_json::Value = serde_json::from_str(ran.stderr.trim()).unwrap();
+    assert_eq!(ran.code, Some(7), "{}", ran.stderr);
+    assert_eq!(error["error"]["code"], "peer_unavailable");
+    assert_eq!(error["error"]["retry_after_ms"], 1_500);
+}
+
+#[test]
 fn a_time_out_says_how_far_the_message_came() {
     for (wait, state, so_far) in [
         ("delivered", "sent", "so far sent, will go on"),

@@ -74,6 +74,7 @@ pub(super) const fn status(error: &NodeError) -> StatusCode {
         | NodeError::NoAnswer
         | NodeError::DaemonGone { .. } => StatusCode::SERVICE_UNAVAILABLE,
         NodeError::WaitTimedOut
+        | NodeError::PeerUnavailable(_)
         | NodeError::Expired
         | NodeError::Undeliverable
         | NodeError::Rejected => StatusCode::CONFLICT,
@@ -99,7 +100,7 @@ const fn command_status(error: &CommandError) -> StatusCode {
         CommandError::KeyChanged | CommandError::KeyUnproven | CommandError::SafetyMismatch => {
             StatusCode::CONFLICT
         }
-        CommandError::OutboxFull(_) => StatusCode::SERVICE_UNAVAILABLE,
+        CommandError::OutboxFull(_) | CommandError::DiskFull => StatusCode::SERVICE_UNAVAILABLE,
         CommandError::Store(_) | CommandError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

@@ -1,5 +1,7 @@
 //! Code and category of every error, and the messages of refused commands.
 
+use std::time::Duration;
+
 use bitchat_protocol::engine::CommandError;
 
 use super::{Category, NodeError};
@@ -43,6 +45,7 @@ impl NodeError {
             Self::Unavailable => "unavailable",
             Self::NoAnswer => "no_answer",
             Self::WaitTimedOut => "timed_out",
+            Self::PeerUnavailable(_) => "peer_unavailable",
             Self::Expired => "expired",
             Self::Undeliverable => "undeliverable",
             Self::Rejected => "rejected",
@@ -100,6 +103,7 @@ impl NodeError {
                 Category::RateLimited
             }
             Self::NoAnswer | Self::WaitTimedOut => Category::TimedOut,
+            Self::PeerUnavailable(_) => Category::BreakerOpen,
             Self::Rejected => Category::Rejected,
             Self::NoRoute => Category::NotFound,
             Self::Protocol(error) => command_category(error),
@@ -126,6 +130,7 @@ const fn command_code(error: &CommandError) -> &'static str {
         CommandError::NotWaiting(_) => "not_waiting",
         CommandError::OutboxFull(_) => "outbox_full",
         CommandError::OutOfRange(_) => "out_of_range",
+        CommandError::DiskFull => "disk_full",
         CommandError::Store(_) => "store",
         CommandError::Internal(_) => "internal",
     }
@@ -149,9 +154,17 @@ const fn command_category(error: &CommandError) -> Category {
         CommandError::KeyChanged | CommandError::KeyUnproven => Category::Untrusted,
         CommandError::SafetyMismatch => Category::Verification,
         CommandError::OutboxFull(_) => Category::RateLimited,
-        CommandError::Store(_) => Category::Store,
+        CommandError::DiskFull | CommandError::Store(_) => Category::Store,
         CommandError::Internal(_) => Category::Internal,
     }
+}
+
+/// How long until a refused command can pass, where waiting alone may help.
+pub(super) const fn command_retry_after(error: &CommandError) -> Option<Duration> {
+    if matches!(error, CommandError::DiskFull) {
+        return Some(Duration::from_secs(5));
+    }
+    if matches!(error, CommandError::OutboxFull(_)) { Some(Duration::from_secs(30)) } else { None }
 }
 
 /// The message of a refused command. Differs from its `Display` where that says too much for an
@@ -182,6 +195,7 @@ pub(super) fn command_message(error: &CommandError) -> String {
         | CommandError::UnknownMessage(_)
         | CommandError::NotWaiting(_)
         | CommandError::OutboxFull(_)
+        | CommandError::DiskFull
         | CommandError::OutOfRange(_) => error.to_string(),
     }
 }

@@ -124,6 +124,7 @@ fn samples() -> Vec<NodeError> {
         NodeError::Unavailable,
         NodeError::NoAnswer,
         NodeError::WaitTimedOut,
+        NodeError::PeerUnavailable(Duration::from_secs(1)),
         NodeError::Expired,
         NodeError::Undeliverable,
         NodeError::Rejected,
@@ -159,6 +160,7 @@ fn commands() -> impl Iterator<Item = CommandError> {
         CommandError::NotWaiting(MessageId([0; 16])),
         CommandError::OutboxFull(1),
         CommandError::OutOfRange("x"),
+        CommandError::DiskFull,
         CommandError::Store(name()),
         CommandError::Internal("x"),
     ]

@@ -1,5 +1,7 @@
 //! Every family: name, help, labels, buckets.
 
+mod node;
+
 use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -10,10 +12,14 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use super::breakers::BreakerMetrics;
 use super::label::{
     Algorithm, Direction, Founding, HealReason, KeyOutcome, Kind, Limit, Reason, Role, Route,
     Stage, Transport, WarningCode,
 };
+
+pub use node::Traffic;
+pub(super) use node::{ByQueue, ByRung, NodeFamilies};
 
 /// From a loopback chat to a message that waits a day for a mailbox.
 const DELIVERY_BUCKETS: [f64; 14] =
@@ -140,8 +146,10 @@ pub(super) struct Families {
     pub(super) control_requests: Family<ByRequest, Counter>,
     pub(super) control_request_seconds: Histograms<ByRoute>,
     pub(super) errors: Family<ByError, Counter>,
+    pub(super) breakers: BreakerMetrics,
     pub(super) panics: Counter,
     pub(super) warning: Family<ByWarning, Gauge>,
+    pub(super) node: NodeFamilies,
 }
 
 impl Families {
@@ -153,6 +161,8 @@ impl Families {
         families.register_sessions(registry);
         families.register_prekeys(registry);
         families.register_node(registry);
+        families.breakers.register(registry);
+        families.node.register(registry);
         families.start_at_zero();
         families
     }
@@ -190,8 +200,10 @@ impl Families {
                 Histogram::new(REQUEST_BUCKETS)
             }),
             errors: Family::default(),
+            breakers: BreakerMetrics::default(),
             panics: Counter::default(),
             warning: Family::default(),
+            node: NodeFamilies::default(),
         }
     }
 
@@ -348,6 +360,7 @@ impl Families {
     }
 
     fn start_at_zero(&self) {
+        self.node.start_at_zero();
         for &transport in Transport::ALL {
             for &direction in Direction::ALL {
                 drop(self.connections.get_or_create(&Link { transport, direction }));

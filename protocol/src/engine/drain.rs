@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rand_core::CryptoRng;
 
+use super::breakers::DIAL_MAX;
 use super::command::{CommandError, ContactView, Who};
 use super::timeout::FAILED_PAUSE;
 use super::timer::Reason;
@@ -17,6 +18,7 @@ use crate::invitation::ContactRecord;
 use crate::outbox::{self, OutboxRow, Place};
 use crate::prekey::OneTimeKeys;
 use crate::resilience::Backoff;
+use crate::resilience::breaker::Permit;
 use crate::session::{Peer, Session};
 use crate::store::{Store, StoreError};
 
@@ -25,9 +27,6 @@ pub(super) const RETRY: Backoff = Backoff::new(Duration::from_secs(1), Duration:
 
 /// The shortest wait between attempts, so that full jitter never makes a busy loop.
 const RETRY_MIN: Duration = Duration::from_millis(200);
-
-/// How long a dial may stay unanswered before it counts as failed.
-const DIAL_MAX: Duration = Duration::from_secs(60);
 
 /// How long a receipt may take on a standing link before the frame is sent again; doubles.
 const RECEIPT_WAIT: Duration = Duration::from_secs(10);
@@ -61,6 +60,10 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             self.want_link(account);
             return Ok(());
         }
+        if let Some(until) = self.messages_withheld(device) {
+            self.timers.set_if_none(Reason::Retry(account), until);
+            return Ok(());
+        }
         if self.awaits_prekeys(account, device)? {
             return Ok(());
         }
@@ -70,7 +73,13 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             if !self.has_way(account, device)? {
                 return self.ask_for_record(account, device);
             }
-            self.hand_over((account, sequence), device)?;
+            match self.leave_to_send(device) {
+                Ok(permit) => self.hand_over((account, sequence), device, permit)?,
+                Err(until) => {
+                    self.timers.set_if_none(Reason::Retry(account), until);
+                    break;
+                }
+            }
         }
         // Whatever else set the deadline: what is paused goes on when its pause ends.
         if let Some(until) = self.outbox.queue(&account).and_then(|queue| queue.paused_until)
@@ -117,7 +126,12 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         Ok(())
     }
 
-    fn hand_over(&mut self, place: Place, device: DeviceId) -> Result<(), Error> {
+    fn hand_over(
+        &mut self,
+        place: Place,
+        device: DeviceId,
+        permit: Option<Permit>,
+    ) -> Result<(), Error> {
         let (session, frame) = self.frame_of(place, device)?;
         let token = self.take_token();
         let Some(queue) = self.outbox.queue_mut(&place.0) else {
@@ -129,6 +143,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             self.fact(Fact::Retried);
         }
         self.tokens.insert(token, place);
+        self.handed_over((place.0, device), token, permit);
         self.after_writes(Output::Send { peer: device, token, frame });
         Ok(())
     }
@@ -289,9 +304,13 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         if self.links.contains(&peer) {
             return self.drain(account);
         }
-        self.dialling.insert(peer);
-        self.timers.set(Reason::Retry(account), self.now.mono + DIAL_MAX);
-        self.at_once(Output::Connect { peer, addresses });
+        match self.leave_to_dial(peer) {
+            Ok(()) => {
+                self.timers.set(Reason::Retry(account), self.now.mono + DIAL_MAX);
+                self.at_once(Output::Connect { peer, addresses });
+            }
+            Err(until) => self.timers.set(Reason::Retry(account), until),
+        }
         Ok(())
     }
 

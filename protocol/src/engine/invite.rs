@@ -47,7 +47,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     }
 
     pub(super) fn forget_expired_invitations(&mut self) {
-        let wall = self.now.wall;
+        let wall = self.expiry.wall();
         let expired = self.invitations.iter().filter(|(_, issued)| !issued.admits(wall));
         for token in expired.map(|(token, _)| *token).collect::<Vec<_>>() {
             self.invitations.remove(&token);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rand_core::CryptoRng;
 
 use super::Engine;
+use super::breakers::Attempts;
 use super::commit::Commit;
 use super::copies::read_copies;
 use super::heal::Heals;
@@ -20,9 +21,10 @@ use crate::inbox::{Conversations, Held};
 use crate::invitation::{ContactRecord, Issued};
 use crate::outbox::Outbox;
 use crate::prekey::{Pool, Prekeys};
+use crate::resilience::breaker::{BREAKERS_MAX, Breakers, Policy};
 use crate::session::Sessions;
 use crate::store::{Key, Overlay, Store, StoreError, Table};
-use crate::time::Now;
+use crate::time::{ExpiryClock, Now};
 
 /// Who the engine is and how it begins.
 #[derive(Debug)]
@@ -71,6 +73,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             store: Overlay::new(store),
             rng,
             now,
+            expiry: ExpiryClock::starting(now),
             book,
             sessions: Sessions::default(),
             conversations: Conversations::default(),
@@ -79,7 +82,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             links: BTreeSet::new(),
             shown: BTreeSet::new(),
             copies,
-            dialling: BTreeSet::new(),
+            breakers: Breakers::new(Policy::default(), BREAKERS_MAX),
+            attempts: Attempts::default(),
             addresses: Vec::new(),
             record,
             told: BTreeMap::new(),
@@ -131,6 +135,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         self.report_outbox();
         self.report_copies();
         self.report_keys();
+        self.report_breakers();
         self.greet_after_restore()
     }
 

@@ -9,8 +9,9 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request as HttpRequest, Response, StatusCode};
 use bitchat_protocol::contact::KeyPolicy;
 use bitchat_protocol::engine::{
-    BackupPage, Command, CommandError, ContactView, DeliveryState, DeliveryView, Event, ExportView,
-    IdentityView, ImportView, InvitationView, MessageView, QueueView, Reply, Who,
+    BackupPage, BreakerView, Command, CommandError, ContactView, DeliveryState, DeliveryView,
+    Event, ExportView, IdentityView, ImportView, InvitationView, MessageView, QueueView, Reply,
+    Who, WithheldView,
 };
 use bitchat_protocol::id::{AccountId, DeviceId, MessageId};
 use bitchat_protocol::prekey::PrekeyUse;
@@ -36,6 +37,10 @@ pub(super) struct Memory {
     pub(super) state: Option<DeliveryState>,
     /// What every command fails with, if it does.
     pub(super) failure: Option<CommandError>,
+    /// What keeps every message from being tried.
+    pub(super) withheld: Option<WithheldView>,
+    /// Every circuit breaker.
+    pub(super) breakers: Vec<BreakerView>,
     acknowledged: u64,
 }
 
@@ -53,7 +58,7 @@ impl Fake {
         let (node, mut requests) = Self::silent(16);
         let memory = Arc::clone(&node.memory);
         tokio::spawn(async move {
-            while let Some(Request { command, reply }) = requests.recv().await {
+            while let Some(Request { command, reply, .. }) = requests.recv().await {
                 let answer = memory.lock().unwrap().answer(command);
                 let _ = reply.send(answer);
             }
@@ -182,6 +187,8 @@ impl Memory {
                 Reply::Messages(vec![message(1, false), message(0, true)])
             }
             Command::Queue => Reply::Queue(vec![row()]),
+            Command::Breakers => Reply::Breakers(self.breakers.clone()),
+            Command::Withheld(_) => Reply::Withheld(self.withheld),
             Command::AcceptCopy => self.done("AcceptCopy".to_owned()),
             Command::BackupPage { cursor, history } => {
                 self.asked.push(format!("Export {cursor} history={history}"));
