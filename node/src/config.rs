@@ -40,6 +40,8 @@ pub struct Config {
     pub log: Log,
     /// `[limits]`
     pub limits: Limits,
+    /// `[privacy]`
+    pub privacy: Privacy,
     /// `[breaker]`
     pub breaker: Policy,
     settled: Settled,
@@ -93,6 +95,13 @@ pub struct Limits {
     pub connections_per_peer: u32,
 }
 
+/// What others learn of us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Privacy {
+    /// Whether senders are told that their messages were read.
+    pub read_receipts: bool,
+}
+
 impl Config {
     /// Puts the sources together and checks every value.
     ///
@@ -124,8 +133,9 @@ impl Config {
             connections: settled.number("limits.connections", 1..=65_536)?,
             connections_per_peer: settled.number("limits.connections_per_peer", 1..=64)?,
         };
+        let privacy = Privacy { read_receipts: settled.flag("privacy.read_receipts")? };
         let breaker = breaker(&settled)?;
-        Ok(Self { network, metrics, log, limits, breaker, settled })
+        Ok(Self { network, metrics, log, limits, privacy, breaker, settled })
     }
 
     /// What the engine is told, at the start and when the settings are read again.

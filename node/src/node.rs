@@ -86,8 +86,7 @@ impl Node {
         if !home.has_profile() {
             return Err(NodeError::NoProfile { home: home.root().to_owned() });
         }
-        home.check()?;
-        let lock = home.lock()?;
+        let lock = home.check().and_then(|()| home.lock())?;
         let unlocked = unlock(&home, credentials).await?;
         let metrics = Metrics::new(profile::wall_clock());
         let (network, heard) = start_network(&home, &config, &unlocked, mode).await?;
@@ -120,6 +119,7 @@ impl Node {
             secrets: unlocked.secrets,
             keys: unlocked.store_keys,
             greet: mode == Mode::Daemon,
+            read_receipts: config.privacy.read_receipts,
             place: home.place(),
         };
         let engine = start_engine(ends, factory).await?;

@@ -13,9 +13,10 @@
 //! - No output that depends on a write leaves before `Input::Persisted` proves its batch durable.
 //! - Everything is bounded; while [`Engine::is_full`], the driver feeds nothing but `Persisted`.
 //!
-//! One file for each kind of input: `request`, `contacts` and `forget` (commands), `frame`, `admit` and
-//! `deliver` (what arrives), `drain` and `ask` (what leaves), `prekeys` (what others ask for), `export`
-//! and `import` (files), `connection`, `breakers` (whether to try at all), `timeout`, `commit`.
+//! One file for each kind of input: `request`, `send`, `contacts` and `forget` (commands), `frame`, `admit` and
+//! `deliver` (what arrives), `receipts` (what is said of it), `drain` and `ask` (what leaves), `ladder` (what
+//! became of it), `prekeys` (what others ask for), `export` and `import` (files), `connection`, `breakers` (whether to
+//! try at all), `timeout`, `commit`.
 
 pub mod command;
 pub mod input;
@@ -38,9 +39,13 @@ mod heal;
 mod import;
 mod invite;
 mod keys;
+mod ladder;
 mod limits;
 mod prekeys;
+mod receipts;
+mod repeat;
 mod request;
+mod send;
 mod settings;
 mod start;
 mod timeout;
@@ -53,7 +58,7 @@ pub use archive::{BackupCursor, BackupPage};
 pub use breakers::{BreakerView, WithheldView};
 pub use command::{
     Command, CommandError, ContactView, DeliveryView, Extent, IdentityView, InvitationView,
-    KeyChangeView, MessageView, QueueView, Reply, Who,
+    KeyChangeView, MessageView, QueueView, Reply, TrackView, WaitView, Who,
 };
 pub use copies::{later_generation, restored_key};
 pub use export::{Export, ExportView};
@@ -71,6 +76,7 @@ use rand_core::CryptoRng;
 
 use crate::contact::Book;
 use crate::copies::Copies;
+use crate::envelope::Receipts;
 use crate::error::Error;
 use crate::id::{AccountId, DeviceId, InvitationToken, MessageId};
 use crate::identity::Identity;
@@ -78,6 +84,7 @@ use crate::inbox::{Conversations, Held};
 use crate::invitation::Issued;
 use crate::outbox::{Outbox, Place};
 use crate::prekey::{Pool, Prekeys};
+use crate::resilience::RetryBudget;
 use crate::resilience::breaker::Breakers;
 use crate::session::Sessions;
 use crate::store::{BatchId, Overlay, Store, StoreError};
@@ -130,7 +137,15 @@ pub struct Engine<S, R> {
     /// Sequence of our record that a contact's device was told since this process started.
     told: BTreeMap<DeviceId, u64>,
     record_sequence: u64,
-    receipts: BTreeMap<AccountId, Vec<MessageId>>,
+    /// What is to be said of messages when the batch is sealed.
+    receipts: BTreeMap<AccountId, Receipts>,
+    /// Notices of what was read, for contacts without a link.
+    unsaid: BTreeMap<AccountId, Vec<MessageId>>,
+    /// Whether contacts are told what was read, unless their own setting says otherwise.
+    read_receipts: bool,
+    budget: RetryBudget,
+    /// Ids of sends that are remembered.
+    send_ids: u64,
     tokens: BTreeMap<SendToken, Place>,
     next_token: u64,
     next_cursor: u64,

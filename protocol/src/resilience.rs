@@ -4,6 +4,7 @@
 //!   Quota ── how many at once, one more after how long
 //!   Gcra  ── one limit: 8 bytes of state, no timer
 //!   Keyed ── a Gcra for each key, in bounded memory
+//!   RetryBudget ── how much may be sent again
 //!   Breakers ── for each peer and operation, whether to try at all
 //! ```
 //!
@@ -13,9 +14,11 @@
 
 mod backoff;
 pub mod breaker;
+mod budget;
 mod gcra;
 mod keyed;
 
 pub use backoff::Backoff;
+pub use budget::{RetryBudget, SAVED_MAX};
 pub use gcra::{Gcra, Quota, Refused};
 pub use keyed::Keyed;

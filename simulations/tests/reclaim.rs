@@ -63,7 +63,7 @@ fn reclaim(bob: &mut Bench, number: u32, generation: u64) {
     overlay.put(restored_key(), vec![1]);
     let _ = bob.disk.commit(&overlay.seal().expect("a row"));
     let identity = certified(bob, number, generation);
-    let setup = Setup { identity, nickname: "bob".to_owned(), greet: false };
+    let setup = Setup { identity, nickname: "bob".to_owned(), greet: false, read_receipts: false };
     let rng = ChaCha20Rng::seed_from_u64(78);
     bob.facts.clear();
     let disk = bob.disk.clone();

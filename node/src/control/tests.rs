@@ -14,6 +14,7 @@ mod envelopes;
 mod errors;
 mod fake;
 mod inbox;
+mod queue;
 mod unix;
 mod waits;
 
@@ -97,7 +98,7 @@ async fn contacts_are_added_listed_shown_changed_and_removed() {
 }
 
 /// The fields of a contact, in the order of the alphabet.
-const CONTACT: [&str; 14] = [
+const CONTACT: [&str; 15] = [
     "account",
     "addresses",
     "connected",
@@ -108,6 +109,7 @@ const CONTACT: [&str; 14] = [
     "nickname",
     "policy",
     "prekeys",
+    "read_receipts",
     "safety_code",
     "safety_number",
     "schema",

@@ -112,13 +112,17 @@ const fn demand(command: &Command) -> Use {
         | Command::Contacts
         | Command::Contact(_)
         | Command::Delivery(_)
+        | Command::Track(_)
         | Command::Inbox { .. }
         | Command::History { .. }
         | Command::BackupPage { .. }
         | Command::Breakers
         | Command::Withheld(_)
         | Command::Queue => Use::Nothing,
-        Command::Acknowledge { .. } | Command::Remove { .. } | Command::AcceptCopy => Use::Little,
+        Command::Acknowledge { .. }
+        | Command::Remove { .. }
+        | Command::Cancel(_)
+        | Command::AcceptCopy => Use::Little,
         Command::Invite { .. }
         | Command::AddContact { .. }
         | Command::Rename { .. }
@@ -128,6 +132,9 @@ const fn demand(command: &Command) -> Use {
         | Command::Trust(_)
         | Command::ResetSession(_)
         | Command::Send { .. }
+        | Command::SendOnce { .. }
+        | Command::RetryNow(_)
+        | Command::SetReadReceipts { .. }
         | Command::Export(_)
         | Command::Import(_) => Use::New,
     }

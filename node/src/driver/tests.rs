@@ -44,7 +44,7 @@ impl Side {
         let dir = tempfile::tempdir().expect("a directory");
         let home = Home::at(dir.path().join("home"));
         let unlocked = unlocked(&home, name);
-        let identity = profile::setup(&unlocked.secrets, false).expect("keys").identity;
+        let identity = profile::setup(&unlocked.secrets, false, false).expect("keys").identity;
         let (requests, asked) = mpsc::channel(64);
         let (publish, status) = watch::channel(NodeStatus::starting(home.socket(), Instant::now()));
         let (network, commands) = mpsc::channel(1_024);
@@ -73,6 +73,7 @@ impl Side {
             secrets: unlocked.secrets,
             keys: unlocked.store_keys,
             greet: false,
+            read_receipts: false,
             place: None,
         };
         let driver = Driver::new(ends, factory).expect("a driver");

@@ -128,6 +128,9 @@ const fn command_code(error: &CommandError) -> &'static str {
         CommandError::TextEmpty => "text_empty",
         CommandError::UnknownMessage(_) => "unknown_message",
         CommandError::NotWaiting(_) => "not_waiting",
+        CommandError::Accepted(_) => "accepted",
+        CommandError::IdTaken(_) => "id_taken",
+        CommandError::IdsFull(_) => "ids_full",
         CommandError::OutboxFull(_) => "outbox_full",
         CommandError::OutOfRange(_) => "out_of_range",
         CommandError::DiskFull => "disk_full",
@@ -150,10 +153,12 @@ const fn command_category(error: &CommandError) -> Category {
         | CommandError::LinkExpired
         | CommandError::TextTooLong { .. }
         | CommandError::TextEmpty
+        | CommandError::Accepted(_)
+        | CommandError::IdTaken(_)
         | CommandError::OutOfRange(_) => Category::Usage,
         CommandError::KeyChanged | CommandError::KeyUnproven => Category::Untrusted,
         CommandError::SafetyMismatch => Category::Verification,
-        CommandError::OutboxFull(_) => Category::RateLimited,
+        CommandError::OutboxFull(_) | CommandError::IdsFull(_) => Category::RateLimited,
         CommandError::DiskFull | CommandError::Store(_) => Category::Store,
         CommandError::Internal(_) => Category::Internal,
     }
@@ -180,6 +185,9 @@ pub(super) fn command_message(error: &CommandError) -> String {
         }
         CommandError::UnknownContact(name) => format!("no contact is called \"{name}\""),
         CommandError::NameTaken(name) => format!("the name \"{name}\" is taken"),
+        CommandError::IdTaken(id) => {
+            format!("another text or recipient was sent under the id \"{id}\"")
+        }
         CommandError::Store(_) => "the disk refused; nothing was changed".to_owned(),
         CommandError::Internal(_) => "internal error".to_owned(),
         CommandError::BadName(_)
@@ -194,6 +202,8 @@ pub(super) fn command_message(error: &CommandError) -> String {
         | CommandError::TextEmpty
         | CommandError::UnknownMessage(_)
         | CommandError::NotWaiting(_)
+        | CommandError::Accepted(_)
+        | CommandError::IdsFull(_)
         | CommandError::OutboxFull(_)
         | CommandError::DiskFull
         | CommandError::OutOfRange(_) => error.to_string(),

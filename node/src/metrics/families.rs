@@ -136,6 +136,8 @@ pub(super) struct Families {
     pub(super) keys_skipped: Counter,
     pub(super) keys_evicted: Counter,
     pub(super) retries: Counter,
+    pub(super) retry_budget_exhausted: Counter,
+    pub(super) sends_known: Counter,
     pub(super) gaps: Counter,
     pub(super) bound_reached: Family<ByBound, Counter>,
     pub(super) store_flush_seconds: Histogram,
@@ -188,6 +190,8 @@ impl Families {
             keys_skipped: Counter::default(),
             keys_evicted: Counter::default(),
             retries: Counter::default(),
+            retry_budget_exhausted: Counter::default(),
+            sends_known: Counter::default(),
             gaps: Counter::default(),
             bound_reached: Family::default(),
             store_flush_seconds: Histogram::new(FLUSH_BUCKETS),
@@ -236,6 +240,11 @@ impl Families {
         );
         registry.register("refused", "Frames of peers that were refused", self.refused.clone());
         registry.register("retries", "Frames that were sent again", self.retries.clone());
+        let held =
+            "Times that a frame waited to be sent again because the retry budget was used up";
+        registry.register("retry_budget_exhausted", held, self.retry_budget_exhausted.clone());
+        let sends_known = "Texts that were sent again under their id, and not twice";
+        registry.register("sends_known", sends_known, self.sends_known.clone());
         registry.register(
             "gaps",
             "Messages shown although others before them were missing",
@@ -259,11 +268,8 @@ impl Families {
             "Sessions started anew because a contact's message did not open",
             self.session_heals.clone(),
         );
-        registry.register(
-            "unreadable",
-            "Messages that a contact could not open and that were sent again",
-            self.unreadable.clone(),
-        );
+        let unreadable = "Messages that a contact could not open and that were sent again";
+        registry.register("unreadable", unreadable, self.unreadable.clone());
         registry.register(
             "key_changes",
             "Contacts whose device or keys changed",

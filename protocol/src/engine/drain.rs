@@ -26,7 +26,7 @@ use crate::store::{Store, StoreError};
 pub(super) const RETRY: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(600));
 
 /// The shortest wait between attempts, so that full jitter never makes a busy loop.
-const RETRY_MIN: Duration = Duration::from_millis(200);
+pub(super) const RETRY_MIN: Duration = Duration::from_millis(200);
 
 /// How long a receipt may take on a standing link before the frame is sent again; doubles.
 const RECEIPT_WAIT: Duration = Duration::from_secs(10);
@@ -67,24 +67,31 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         if self.awaits_prekeys(account, device)? {
             return Ok(());
         }
-        while let Some((sequence, _)) =
-            self.outbox.queue(&account).and_then(|queue| queue.next_to_send(self.now.mono))
-        {
+        let mut repeats = true;
+        while let Some(sequence) = self.next_row(account, repeats) {
             if !self.has_way(account, device)? {
                 return self.ask_for_record(account, device);
+            }
+            let repeat = self.outbox.queue(&account).is_some_and(|queue| queue.is_repeat(sequence));
+            if !self.may_hand_over(account, sequence) {
+                repeats = false; // What was not sent yet need not wait for what was.
+                continue;
             }
             match self.leave_to_send(device) {
                 Ok(permit) => self.hand_over((account, sequence), device, permit)?,
                 Err(until) => {
+                    if let Some(queue) = self.outbox.queue_mut(&account).filter(|_| repeat) {
+                        queue.step_begun = true; // The attempt of this step is still to come.
+                    }
                     self.timers.set_if_none(Reason::Retry(account), until);
                     break;
                 }
             }
         }
         // Whatever else set the deadline: what is paused goes on when its pause ends.
-        if let Some(until) = self.outbox.queue(&account).and_then(|queue| queue.paused_until)
-            && self.now.mono < until
-        {
+        let closed =
+            self.outbox.queue(&account).and_then(|queue| queue.closed_until(self.now.mono));
+        if let Some(until) = closed {
             self.timers.set_if_none(Reason::Retry(account), until);
         }
         Ok(())
@@ -330,6 +337,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         };
         if queue.repeat_oldest(REPEATED) > 0 {
             queue.overdue = queue.overdue.saturating_add(1);
+            queue.step_begun = true;
+            self.trouble(account, "no receipt in time");
         }
         self.drain(account)?;
         self.await_receipts(account);
@@ -359,7 +368,6 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     pub(super) fn encrypt_again(&mut self, account: AccountId, session: SessionId) {
         if let Some(queue) = self.outbox.queue_mut(&account) {
             queue.forget_other_sessions(session);
-            // Whoever starts a session takes messages, whatever it said before.
             queue.paused_until = None;
             self.timers.set(Reason::Retry(account), self.now.mono);
         }

@@ -167,6 +167,12 @@ impl Memory {
                 self.asked.push(format!("Send {} bytes expires={expires:?}", text.len()));
                 Reply::Delivery(delivery(DeliveryState::Queued))
             }
+            Command::SendOnce { id, text, .. } => {
+                self.asked.push(format!("SendOnce {id} {} bytes", text.len()));
+                Reply::Delivery(delivery(DeliveryState::Queued))
+            }
+            Command::Track(_) | Command::RetryNow(_) => Reply::Track(super::queue::track()),
+            Command::Cancel(id) => return Err(CommandError::Accepted(id)),
             Command::Delivery(_) => {
                 self.asked.push("Delivery".to_owned());
                 Reply::Delivery(delivery(self.state.unwrap_or(DeliveryState::Queued)))
@@ -177,8 +183,9 @@ impl Memory {
                 let messages = self.inbox.iter().filter(|message| message.cursor > after);
                 Reply::Messages(messages.take(max).cloned().collect())
             }
-            Command::Acknowledge { reader, cursor } => {
-                self.asked.push(format!("Acknowledge {reader} {cursor}"));
+            Command::Acknowledge { reader, cursor, only } => {
+                let only = only.map(|who| format!(" only {}", who.0)).unwrap_or_default();
+                self.asked.push(format!("Acknowledge {reader} {cursor}{only}"));
                 self.acknowledged = cursor;
                 Reply::Done
             }
@@ -300,6 +307,7 @@ fn contact(name: &str) -> ContactView {
         safety_number: "0".repeat(60),
         safety_code: "bitchat-safety:x".to_owned(),
         policy: KeyPolicy::Tofu,
+        read_receipts: false,
         changed: None,
         waiting: None,
         addresses: Vec::new(),
@@ -330,6 +338,7 @@ pub(super) fn message(cursor: u64, outgoing: bool) -> MessageView {
         name: "bob".to_owned(),
         verified: false,
         text: "hi\u{1b}[2J".to_owned(),
+        lamport: 1,
         sent: UnixMillis(1),
         received: (!outgoing).then_some(UnixMillis(2)),
         gap: 0,
