@@ -92,7 +92,7 @@ fn a_device_recovered_under_a_slow_clock_is_told_and_takes_the_account_back() {
     alice.feed(Input::Disconnected { peer: recovered.device });
     reclaim(&mut recovered, 2, 4);
     link(&mut alice, &mut recovered);
-    wait(&mut alice, &mut recovered, 2);
+    wait(&mut alice, &mut recovered, 10);
 
     assert!(!is_superseded(&recovered), "{:?}", recovered.facts);
     assert_eq!(alice.contact(Command::Contact(who())).device, recovered.device);
@@ -121,7 +121,7 @@ fn a_device_of_the_same_generation_as_another_is_told() {
 
     reclaim(&mut twin, 2, 4);
     link(&mut alice, &mut twin);
-    wait(&mut alice, &mut twin, 2);
+    wait(&mut alice, &mut twin, 10);
 
     assert!(!is_superseded(&twin), "{:?}", twin.facts);
     assert_eq!(alice.contact(Command::Contact(who())).device, twin.device);

@@ -7,7 +7,7 @@ use crate::copies::{Copies, PlaceHash};
 use crate::envelope::Frame;
 use crate::error::Error;
 use crate::id::DeviceId;
-use crate::identity::Certificate;
+use crate::identity::Identity;
 use crate::invitation::ContactRecord;
 use crate::store::{Key, Store, StoreError, Table};
 
@@ -101,9 +101,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
 }
 
 /// What the device of `ours` knows about copies of itself.
-pub(super) fn read_copies(store: &impl Store, ours: &Certificate) -> Result<Copies, StoreError> {
+pub(super) fn read_copies(store: &impl Store, ours: &Identity) -> Result<Copies, StoreError> {
     let mut copies = stored_copies(store)?;
-    copies.certified(ours);
+    copies.certified(ours.certificate());
     Ok(copies)
 }
 
