@@ -130,20 +130,23 @@ pub struct Decoder {
     buffer: BytesMut,
     /// Bytes asked for with each read.
     read: usize,
+    /// Bytes behind the buffer, of which it shows those that were not read yet.
+    allocated: usize,
 }
 
 impl Decoder {
     /// For a stream that is read in steps of `read` bytes.
     pub fn reading(read: usize) -> Self {
-        Self { buffer: BytesMut::new(), read }
+        Self { buffer: BytesMut::new(), read, allocated: 0 }
     }
 
     /// Where the next read goes. Grows with what arrived, never with what a length claims.
     pub fn room(&mut self) -> &mut BytesMut {
-        if self.buffer.is_empty() && self.buffer.capacity() > IDLE_BYTES_MAX {
-            self.buffer = BytesMut::new();
+        if self.buffer.is_empty() && self.allocated > IDLE_BYTES_MAX {
+            (self.buffer, self.allocated) = (BytesMut::new(), 0);
         }
         self.buffer.reserve(self.read);
+        self.allocated = self.allocated.max(self.buffer.capacity());
         &mut self.buffer
     }
 
@@ -257,6 +260,27 @@ mod tests {
             let mut decoder = Decoder::reading(1_024);
             decoder.room().put_slice(bytes);
             assert!(decoder.next_frame().is_err(), "{bytes:?}");
+        }
+    }
+
+    /// Whoever sent one long frame and is silent then costs no more than whoever sent none.
+    #[test]
+    fn a_long_frame_leaves_no_memory_behind() {
+        let mut stream = BytesMut::new();
+        put_frame(&mut stream, &[7; FRAME_BYTES_MAX - 100]);
+        for chunk in [1_000, 16_384, 65_536] {
+            let mut decoder = Decoder::reading(chunk);
+            for part in stream.chunks(chunk) {
+                decoder.room().put_slice(part);
+                assert_eq!(
+                    decoder.next_frame().expect("well-formed").is_some(),
+                    !decoder.is_partial()
+                );
+            }
+
+            let idle = decoder.room();
+
+            assert!(!idle.try_reclaim(IDLE_BYTES_MAX + chunk + 1), "pieces of {chunk}");
         }
     }
 

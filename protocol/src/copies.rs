@@ -1,9 +1,9 @@
 //! Other copies of this device: a directory that was copied, a snapshot, a restore elsewhere.
 //!
 //! ```text
-//!   the place changed since the last start        -> moved       (until it is accepted)
-//!   a record of this device that it never issued  -> copied      (until it is accepted)
-//!   a record of our account, a later generation   -> superseded  (until it is reclaimed)
+//!   the place changed since the last start           -> moved       (until it is accepted)
+//!   a record of this device that it never issued     -> copied      (until it is accepted)
+//!   a record of another device, not an earlier one   -> superseded  (until it is reclaimed)
 //! ```
 //!
 //! Two live copies of one device take each other's messages and spoil each other's sessions. Nothing
@@ -41,7 +41,7 @@ pub struct CopiesSeen {
     pub moved: bool,
     /// Another copy of this very device has signed records.
     pub copied: bool,
-    /// The account has a later device.
+    /// The account has a later device, or another one of the same generation.
     pub superseded: bool,
 }
 
@@ -77,16 +77,17 @@ impl Copies {
             return;
         }
         let same_device = theirs.device() == ours.device();
-        if !same_device && theirs.generation() > ours.generation() {
+        // An equal one, too: two restores of one backup may have it, and a contact stays with the first.
+        if !same_device && theirs.generation() >= ours.generation() {
             self.superseded = self.superseded.max(theirs.generation());
         } else if same_device && self.is_foreign(record.sequence()) {
             self.copied = true;
         }
     }
 
-    /// This device runs under `ours`: what that is later than does not supersede it any more.
+    /// This device runs under `ours`: what is earlier than that does not supersede it any more.
     pub const fn certified(&mut self, ours: &Certificate) {
-        if self.superseded <= ours.generation() {
+        if self.superseded < ours.generation() {
             self.superseded = 0;
         }
     }
@@ -160,13 +161,27 @@ mod tests {
     }
 
     #[test]
-    fn only_a_later_device_of_the_same_account_supersedes_this_one() {
+    fn only_a_device_of_the_same_account_that_is_not_earlier_supersedes_this_one() {
         let superseded =
             |account, generation| seen_after(&device(account, 20, generation).1, &[]).superseded;
 
         assert!(superseded(1, 6));
-        assert!(!superseded(1, 5) && !superseded(1, 4), "not a later one");
+        assert!(superseded(1, 5), "some contact has taken that one, and refuses this one");
+        assert!(!superseded(1, 4), "not a later one");
         assert!(!superseded(2, 6), "somebody else's account");
+    }
+
+    #[test]
+    fn only_a_later_certificate_takes_the_account_back() {
+        let mut copies = Copies::default();
+        copies.look_at(&device(1, 10, 5).0, &device(1, 20, 7).1);
+
+        for generation in [5, 7] {
+            copies.certified(&device(1, 10, generation).0);
+            assert_eq!(copies.later_generation(), Some(7), "{generation}");
+        }
+        copies.certified(&device(1, 10, 8).0);
+        assert_eq!(copies.later_generation(), None);
     }
 
     #[test]

@@ -62,8 +62,12 @@ impl<L: Listener> Listener for Room<L> {
     type Addr = L::Addr;
 
     async fn accept(&mut self) -> (Self::Io, L::Addr) {
-        let (place, lifetime) = self.place().await;
+        let (mut place, mut lifetime) = self.place().await;
         let (stream, address) = self.listener.accept().await;
+        // The place may be of the reserve and from long before: now there may be a better one.
+        if let Ok(free) = Arc::clone(&self.places).try_acquire_owned() {
+            (place, lifetime) = (Some(free), self.lifetime);
+        }
         let end = lifetime.map(|lifetime| Box::pin(sleep(lifetime)));
         (Guest { stream, end, _place: place }, address)
     }
@@ -159,6 +163,23 @@ mod tests {
         assert!(timeout(Duration::from_millis(50), guest.read(&mut [0; 1])).await.is_err());
         drop(short);
         assert!(timeout(Duration::from_secs(5), room.accept()).await.is_ok());
+    }
+
+    /// The place for the next connection is taken before it comes, in the worst of times.
+    #[tokio::test]
+    async fn who_comes_when_there_is_room_again_is_not_in_the_reserve() {
+        let (room, address) = room(1, None).await;
+        let mut room = room.with_reserve(1, Duration::from_millis(20));
+        let _first = TcpStream::connect(address).await.unwrap();
+        let (guest, _) = room.accept().await;
+        let accepting = tokio::spawn(async move { room.accept().await });
+        tokio::task::yield_now().await;
+        drop(guest);
+
+        let _second = TcpStream::connect(address).await.unwrap();
+        let (mut late, _) = timeout(Duration::from_secs(5), accepting).await.unwrap().unwrap();
+
+        assert!(timeout(Duration::from_millis(100), late.read(&mut [0; 1])).await.is_err());
     }
 
     #[tokio::test]

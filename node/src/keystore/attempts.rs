@@ -110,13 +110,11 @@ impl Attempt {
     pub(super) fn prepare(keystore: &Path) -> Result<(), KeystoreError> {
         let lock = lock(&keystore.with_extension("lock"))?;
         let path = keystore.with_extension("attempts");
-        match Slots::read(&path).map_err(|source| failed(&path, source))? {
-            (slots, Content::Missing) => {
-                let record = Record { failures: 0, at: Reading::now() };
-                Self { path, record, slots, _lock: lock }.write()
-            }
-            _ => Ok(()),
+        let (slots, record) = read(&path, &Reading::now())?;
+        if slots.has_room() {
+            return Ok(());
         }
+        Self { path, record, slots, _lock: lock }.write()
     }
 
     /// Counts it, durable when this returns: to be called before the passphrase is looked at.

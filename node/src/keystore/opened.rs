@@ -71,6 +71,12 @@ impl Opened {
         self.file.header.protection()
     }
 
+    /// The generation that the device is certified in.
+    #[must_use]
+    pub const fn generation(&self) -> u64 {
+        self.secrets.generation
+    }
+
     /// The keys of the store beside it.
     #[must_use]
     pub const fn store_keys(&self) -> &StoreKeys {

@@ -3,6 +3,7 @@
 //! All need the profile's lock, so no node runs meanwhile.
 
 use std::io;
+use std::path::PathBuf;
 
 use bitchat_protocol::engine::{later_generation, restored_key};
 use bitchat_protocol::error::Malformed;
@@ -85,11 +86,7 @@ pub fn rotate_keys(
 ) -> Result<u64, NodeError> {
     let _lock = take(home)?;
     let opened = open(home, credentials)?;
-    let data = home.data();
-    if !data.exists() {
-        let what = format!("{} is missing although the profile has keys", data.display());
-        return Err(NodeError::StoreCorrupt { what });
-    }
+    let data = data_of(home)?;
     // Before anything is changed: what does not open or has no room now would not be moved later.
     if !SledStore::open(&data, opened.store_keys().duplicate())?.has_room() {
         return Err(NodeError::StoreFailed { reason: "no space left".to_owned() });
@@ -127,13 +124,16 @@ pub fn reclaim(home: &Home, credentials: Credentials) -> Result<u64, NodeError> 
     let _lock = take(home)?;
     let mut opened = open(home, credentials)?;
     let failed = |error: StoreError| NodeError::StoreFailed { reason: error.to_string() };
-    let store = SledStore::open(&home.data(), opened.store_keys().duplicate())?;
+    let store = SledStore::open(&data_of(home)?, opened.store_keys().duplicate())?;
     let Some(later) = later_generation(&store).map_err(failed)? else {
         return Err(NodeError::Config {
             problem: "no contact has shown this device a later one of its account".to_owned(),
             hint: "there is nothing to take back; see `bitchat status`".to_owned(),
         });
     };
+    if opened.generation() > later {
+        return Ok(opened.generation()); // Done before; the next start forgets the other one.
+    }
     let generation = later.checked_add(1).ok_or_else(|| NodeError::Config {
         problem: "the other device has the last generation that there is".to_owned(),
         hint: "make a new account with `bitchat init` in another home".to_owned(),
@@ -165,6 +165,16 @@ pub fn recovery_words(
     let phrase = Phrase::from_entropy(unlocked.secrets.phrase_entropy.duplicate());
     let corrupt = |error: Malformed| NodeError::KeystoreCorrupt { what: error.to_string() };
     Ok(phrase.map_err(corrupt)?.words())
+}
+
+/// Where the store is. One that is missing is a loss to be told: it is not made anew.
+fn data_of(home: &Home) -> Result<PathBuf, NodeError> {
+    let data = home.data();
+    if data.exists() {
+        return Ok(data);
+    }
+    let what = format!("{} is missing although the profile has keys", data.display());
+    Err(NodeError::StoreCorrupt { what })
 }
 
 fn take(home: &Home) -> Result<HomeLock, NodeError> {

@@ -41,7 +41,7 @@ pub(crate) fn staged<T>(
     let guarded = factors.passphrase.is_some();
     let made = make(&staging, factors).inspect_err(|_| discard(&staging))?;
     if guarded {
-        Keystore::reserve_attempts(&home.keystore())?;
+        Keystore::reserve_attempts(&home.keystore()).inspect_err(|_| discard(&staging))?;
     }
     move_in(home, &staging).map_err(unwritable)?;
     Ok(made)

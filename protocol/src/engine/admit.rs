@@ -80,7 +80,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         let Some(known) = self.book.get(&certificate.account()) else { return Ok(None) };
         let compared = self.compare_keys(known, certificate);
         if matches!(compared, Err(Error::Stale(_))) {
-            self.show_record_of(certificate.account(), certificate.device());
+            let waiting = known.pending.as_ref().map(|newer| newer.record.clone());
+            let record = waiting.or_else(|| known.record.clone());
+            self.show_record(record, certificate.device());
         }
         compared.map(Some)
     }

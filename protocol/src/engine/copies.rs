@@ -6,8 +6,8 @@ use super::{CommandError, Engine, Fact, Output};
 use crate::copies::{Copies, PlaceHash};
 use crate::envelope::Frame;
 use crate::error::Error;
-use crate::id::{AccountId, DeviceId};
-use crate::identity::Certificate;
+use crate::id::DeviceId;
+use crate::identity::Identity;
 use crate::invitation::ContactRecord;
 use crate::store::{Key, Store, StoreError, Table};
 
@@ -61,17 +61,13 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     /// that it was replaced, a copy that another one runs, and everybody else nothing new.
     pub(super) fn show_newest(&mut self, peer: DeviceId) {
         let contact = self.book.of_device(&peer).or_else(|| self.book.of_former(&peer));
-        if let Some(account) = contact.map(|contact| contact.account) {
-            self.show_record_of(account, peer);
-        }
+        let record = contact.and_then(|contact| contact.record.clone());
+        self.show_record(record, peer);
     }
 
-    /// Shows the newest record of `account` to `peer`, which that account has certified.
-    pub(super) fn show_record_of(&mut self, account: AccountId, peer: DeviceId) {
-        let Some(record) = self.book.get(&account).and_then(|contact| contact.record.clone())
-        else {
-            return;
-        };
+    /// Shows a record of an account, if there is one, to a device that the account has certified.
+    pub(super) fn show_record(&mut self, record: Option<Vec<u8>>, peer: DeviceId) {
+        let Some(record) = record else { return };
         if self.links.contains(&peer) && self.shown.insert(peer) {
             let frame = Frame::RecordResponse(Some(record)).encode();
             let token = self.take_token();
@@ -107,9 +103,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
 }
 
 /// What the device of `ours` knows about copies of itself.
-pub(super) fn read_copies(store: &impl Store, ours: &Certificate) -> Result<Copies, StoreError> {
+pub(super) fn read_copies(store: &impl Store, ours: &Identity) -> Result<Copies, StoreError> {
     let mut copies = stored_copies(store)?;
-    copies.certified(ours);
+    copies.certified(ours.certificate());
     Ok(copies)
 }
 

@@ -56,8 +56,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         };
         let pool = Pool::load(&store)?;
         let record = store.get(&record_key())?.unwrap_or_default();
-        let (book, copies) =
-            (read_book(&store)?, read_copies(&store, setup.identity.certificate())?);
+        let (book, copies) = (read_book(&store)?, read_copies(&store, &setup.identity)?);
         let next_cursor = store
             .scan_back(Table::Inbox, &[], None, 1)?
             .first()

@@ -81,6 +81,23 @@ async fn a_path_that_no_socket_can_have_is_an_error_with_its_cause() {
     assert_eq!(error.code(), "listen");
 }
 
+#[tokio::test]
+async fn a_node_whose_places_are_taken_can_say_that_it_lives() {
+    let (_dir, path) = place();
+    let listener = bind(&path, Stale::Refuse).unwrap();
+    let server = tokio::spawn(serve(listener, Fake::start().router(), std::future::pending()));
+    let mut silent = Vec::new();
+    for _ in 0..256 {
+        silent.push(UnixStream::connect(&path).await.unwrap());
+    }
+
+    let request = "GET /v1/identity HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let asked = timeout(Duration::from_secs(10), exchange(&path, request)).await;
+
+    assert!(asked.unwrap().starts_with("HTTP/1.1 200"));
+    server.abort();
+}
+
 /// Needs root to become somebody else, and Python to be somebody small.
 #[tokio::test]
 async fn another_user_is_closed_out_even_where_the_modes_let_it_in() {

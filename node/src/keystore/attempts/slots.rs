@@ -4,8 +4,9 @@
 //!   | text, a space, number, '\n', SHA-256 of what stands before the '\n' in hex, '\n', spaces | .. |
 //! ```
 //!
-//! Rewriting needs no new block, so that counting works on a full disk. A slot that tore does not
-//! hash; the other one then has what was there before. The higher number counts.
+//! Rewriting needs no new block, so that counting works on a full disk, unless its file system copies
+//! on write. A slot that tore does not hash; the other one then has what was there before. The higher
+//! number counts.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -60,11 +61,17 @@ impl Slots {
         Ok((slots, Content::Text(text.to_owned())))
     }
 
+    /// Whether counting goes on without a new block.
+    pub(super) const fn has_room(&self) -> bool {
+        self.allocated
+    }
+
     /// Writes a text of one line into the slot whose turn it is; durable when this returns.
     pub(super) fn write(&mut self, text: &str) -> io::Result<()> {
-        let number = self.number.wrapping_add(1);
+        let next = self.number.checked_add(1).filter(|_| self.allocated);
+        let number = next.unwrap_or(1);
         let slot = encode(text, number).ok_or(ErrorKind::InvalidInput)?;
-        if self.allocated {
+        if next.is_some() {
             let file = OpenOptions::new().write(true).open(&self.path)?;
             let second = number.is_multiple_of(2); // The first number went into both.
             file.write_all_at(&slot, if second { SLOT_BYTES as u64 } else { 0 })?;
@@ -153,6 +160,19 @@ mod tests {
                 assert_eq!(text(&path), Content::Text(last.to_owned()), "cut at {cut}");
             }
             fs::write(&path, after).expect("writes");
+        }
+    }
+
+    #[test]
+    fn after_the_last_number_there_is_a_next_one() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let path = dir.path().join("attempts");
+        let last = encode("old", u64::MAX).expect("fits");
+        fs::write(&path, [last.as_slice(), &last].concat()).expect("writes");
+        for now in ["new", "newer", "newest"] {
+            let (mut slots, _) = Slots::read(&path).expect("reads");
+            slots.write(now).expect("writes");
+            assert_eq!(text(&path), Content::Text(now.to_owned()));
         }
     }
 

@@ -1,6 +1,7 @@
 //! Attempts under clocks that lie.
 
 use super::*;
+use crate::error::NodeError;
 
 fn at(wall_ms: u64, uptime_ms: u64, boot: &str) -> Reading {
     Reading { wall_ms, uptime: Some((uptime_ms, boot.to_owned())) }
@@ -172,6 +173,19 @@ fn a_record_of_nonsense_pauses_for_a_second_and_no_longer() {
     }
 }
 
+#[test]
+fn room_is_taken_also_where_a_damaged_file_lies() {
+    let (_dir, keystore) = keystore();
+    let path = keystore.with_extension("attempts");
+    for damaged in [0, 1, 4_096, 5_000] {
+        fs::write(&path, vec![b' '; damaged]).expect("writes");
+
+        Attempt::prepare(&keystore).expect("room");
+
+        assert_eq!(path.metadata().expect("there").len(), 8_192, "{damaged}");
+    }
+}
+
 /// On a file system without a free block: a profile opens, and what cannot be counted is not tried.
 /// Skipped where this user may not mount one.
 #[test]
@@ -224,4 +238,6 @@ fn another_process_at_it_is_no_wrong_passphrase() {
     let refused = lock_within(&keystore.with_extension("lock"), Duration::ZERO);
 
     assert!(matches!(refused, Err(KeystoreError::Contended)), "{refused:?}");
+    let told = NodeError::from(KeystoreError::Contended);
+    assert_eq!((told.code(), told.is_retryable()), ("passphrase_contended", true));
 }

@@ -115,6 +115,42 @@ fn a_profile_whose_store_is_missing_gets_no_new_one_by_a_rotation() {
     assert!(!home.data().exists());
 }
 
+#[test]
+fn a_profile_whose_store_is_missing_gets_no_new_one_by_reclaiming() {
+    let (_dir, home) = profile();
+    std::fs::remove_dir_all(home.data()).expect("removes");
+
+    let refused = reclaim(&home, Credentials::default());
+
+    assert!(matches!(refused, Err(NodeError::StoreCorrupt { .. })), "{refused:?}");
+    assert!(!home.data().exists());
+}
+
+/// Killed before it said so, or run twice: the same answer, and no generation that goes back.
+#[test]
+fn reclaiming_twice_before_a_start_is_reclaiming_once() {
+    let (_dir, home) = profile();
+    see(&home, 1);
+    let ours = profile::unlock(&home, Credentials::default()).expect("opens").secrets.generation;
+    assert_eq!(reclaim(&home, Credentials::default()).ok(), Some(ours), "we are the later one");
+    see(&home, ours);
+    let started = wall_clock().0;
+
+    let generation = reclaim(&home, Credentials::default()).expect("reclaimed");
+    std::thread::sleep(std::time::Duration::from_millis(2));
+
+    assert!(generation >= started, "the time, as for every other new device");
+    assert_eq!(reclaim(&home, Credentials::default()).ok(), Some(generation));
+}
+
+/// A contact has shown this device another one of its account.
+fn see(home: &Home, generation: u64) {
+    let (store, _lock) = opened(home);
+    let row = rest::Copies { superseded: generation, ..rest::Copies::default() }.encode_to_vec();
+    let writes = [(Key::of(Table::Meta, b"copies"), Some(row))].into_iter().collect();
+    store.commit(&[Batch { id: BatchId(2), writes: Arc::new(writes) }]).expect("commits");
+}
+
 /// The device keys stay, the generation is above what was seen, and the next start greets. Without
 /// such a device there is nothing to take back.
 #[test]
@@ -125,15 +161,8 @@ fn reclaiming_certifies_the_same_device_above_the_later_one() {
     let refused = reclaim(&home, Credentials::default());
     assert!(matches!(refused, Err(NodeError::Config { .. })), "{refused:?}");
     assert_eq!(secrets(), before);
-    let seen = |superseded: u64| {
-        let (store, _lock) = opened(&home);
-        let row = rest::Copies { superseded, ..rest::Copies::default() }.encode_to_vec();
-        let writes = [(Key::of(Table::Meta, b"copies"), Some(row))].into_iter().collect();
-        store.commit(&[Batch { id: BatchId(2), writes: Arc::new(writes) }]).expect("commits");
-    };
-
     let ahead = before.generation + 1_000_000_000;
-    seen(ahead);
+    see(&home, ahead);
     let generation = reclaim(&home, Credentials::default()).expect("reclaimed");
 
     let after = secrets();
@@ -141,7 +170,7 @@ fn reclaiming_certifies_the_same_device_above_the_later_one() {
     assert_eq!((&after.device_seed, &after.device_dh), (&before.device_seed, &before.device_dh));
     assert!(opened(&home).0.get(&restored_key()).expect("reads").is_some());
     check(&home);
-    seen(u64::MAX);
+    see(&home, u64::MAX);
     let last = reclaim(&home, Credentials::default());
     assert!(matches!(last, Err(NodeError::Config { .. })), "nothing is above it: {last:?}");
 }
