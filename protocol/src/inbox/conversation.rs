@@ -52,6 +52,12 @@ impl Conversation {
         self.heads.truncate(PARENTS_MAX);
     }
 
+    /// A message came that is not shown yet: what we write from now on stands behind it, here and there.
+    pub fn hear(&mut self, claimed: u64) {
+        let highest = self.lamport.saturating_add(LAMPORT_JUMP_MAX);
+        self.lamport = self.lamport.max(claimed.min(highest));
+    }
+
     /// Where a message of the peer's stands in the conversation. What it claims is bounded, so that no clock
     /// puts a message before older ones of its sender, or uses up the numbers that are left.
     pub fn place(&mut self, claimed: u64, late: bool) -> u64 {

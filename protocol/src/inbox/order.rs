@@ -94,6 +94,7 @@ impl Held {
             released.extend(self.release_following(account, conversation, store));
         } else {
             let account = message.account;
+            conversation.hear(message.lamport);
             self.hold(message, store);
             if self.contacts.get(&account).is_some_and(|held| held.len() > HELD_MAX) {
                 released.extend(self.release_all(account, conversation, store));
