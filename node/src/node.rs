@@ -371,6 +371,7 @@ fn network_settings(
         // A quarter stays for our own dials, so that peers cannot lock us in.
         connections_inbound: connections - connections / 4,
         connections_per_peer: config.limits.connections_per_peer,
+        prefix_connections: config.limits.prefix_connections,
         ..network::Limits::default()
     };
     network::Settings {

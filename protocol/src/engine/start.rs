@@ -21,8 +21,8 @@ use crate::inbox::{Conversations, Held};
 use crate::invitation::{ContactRecord, Issued};
 use crate::outbox::{self, Outbox, PAUSE_MAX};
 use crate::prekey::{Pool, Prekeys};
-use crate::resilience::RetryBudget;
 use crate::resilience::breaker::{BREAKERS_MAX, Breakers, Policy};
+use crate::resilience::{RetryBudget, SavedLimit};
 use crate::session::Sessions;
 use crate::store::{Key, Overlay, Store, StoreError, Table};
 use crate::time::{ExpiryClock, Now};
@@ -74,14 +74,14 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             outbox: read_outbox(&store, now)?,
             send_ids: outbox::count_send_ids(&store)?,
             invitations: read_invitations(&store)?,
-            store: Overlay::new(store),
             rng,
             now,
             expiry: ExpiryClock::starting(now),
             book,
             sessions: Sessions::default(),
             conversations: Conversations::default(),
-            limits: Limits::new(),
+            limits: read_limits(&store, now)?,
+            store: Overlay::new(store),
             heals: Heals::default(),
             links: BTreeSet::new(),
             shown: BTreeSet::new(),
@@ -134,6 +134,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         if greets {
             self.timers.set(Reason::Greet, now);
         }
+        self.schedule_limits();
         self.timers.set(Reason::Maintenance, now + Duration::from_secs(60));
         if self.pool.is_low() {
             self.refill_prekeys();
@@ -195,6 +196,16 @@ fn read_outbox(store: &impl Store, now: Now) -> Result<Outbox, StoreError> {
         outbox.told(account, now.mono + until.since(now.wall).min(PAUSE_MAX));
     }
     Ok(outbox)
+}
+
+fn read_limits(store: &impl Store, now: Now) -> Result<Limits, StoreError> {
+    let mut limits = Limits::new();
+    for_each(store, Table::Limiter, |value| {
+        let saved = SavedLimit::decode(value).map_err(|_| StoreError::Corrupt("limiter row"))?;
+        limits.restore(&saved, now);
+        Ok(())
+    })?;
+    Ok(limits)
 }
 
 fn read_book(store: &impl Store) -> Result<Book, StoreError> {
