@@ -90,7 +90,6 @@ impl Node {
         let unlocked = unlock(&home, credentials).await?;
         let metrics = Metrics::new(profile::wall_clock());
         let (network, heard) = start_network(&home, &config, &unlocked, mode).await?;
-
         let (requests, asked) = mpsc::channel(REQUESTS_MAX);
         let (events, _) = broadcast::channel(EVENTS_MAX);
         let (publish, status) = watch::channel(NodeStatus::starting(home.socket(), Instant::now()));

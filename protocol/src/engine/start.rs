@@ -50,10 +50,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     ///
     /// [`Error::Store`] if a row cannot be read: nothing is ever made anew over a row that exists.
     pub fn start(setup: Setup, store: S, mut rng: R, now: Now) -> Result<Self, Error> {
-        let prekeys = match store.get(&prekeys_key())? {
-            Some(value) => read_prekeys(&value)?,
-            None => Prekeys::generate(&mut rng, now.wall),
-        };
+        let prekeys = store.get(&prekeys_key())?.map(|value| read_prekeys(&value)).transpose()?;
+        let prekeys = prekeys.unwrap_or_else(|| Prekeys::generate(&mut rng, now.wall));
         let pool = Pool::load(&store)?;
         let record = store.get(&record_key())?.unwrap_or_default();
         let (book, copies) =
