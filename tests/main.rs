@@ -18,6 +18,7 @@ mod cli;
 mod crash;
 mod degradation;
 mod errors;
+mod flood;
 mod harness;
 mod healing;
 mod keys;

@@ -14,7 +14,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bitchat_protocol::engine::Settings;
+use bitchat_protocol::engine::{LimitSettings, Settings};
 use bitchat_protocol::resilience::breaker::Policy;
 use tracing_subscriber::EnvFilter;
 
@@ -93,6 +93,12 @@ pub struct Limits {
     pub connections: u32,
     /// Links to one peer at once.
     pub connections_per_peer: u32,
+    /// Inbound connections a second from one address prefix.
+    pub prefix_connections: u32,
+    /// KiB a second from one contact.
+    pub contact_messages: u32,
+    /// Handshakes a second of all strangers.
+    pub stranger_handshakes: u32,
 }
 
 /// What others learn of us.
@@ -132,6 +138,9 @@ impl Config {
         let limits = Limits {
             connections: settled.number("limits.connections", 1..=65_536)?,
             connections_per_peer: settled.number("limits.connections_per_peer", 1..=64)?,
+            prefix_connections: settled.number("limits.prefix_connections", 1..=10_000)?,
+            contact_messages: settled.number("limits.contact_messages", 100..=1_000_000)?,
+            stranger_handshakes: settled.number("limits.stranger_handshakes", 1..=1_000)?,
         };
         let privacy = Privacy { read_receipts: settled.flag("privacy.read_receipts")? };
         let breaker = breaker(&settled)?;
@@ -141,7 +150,11 @@ impl Config {
     /// What the engine is told, at the start and when the settings are read again.
     #[must_use]
     pub const fn engine(&self) -> Settings {
-        Settings { breaker: self.breaker }
+        let limits = LimitSettings {
+            contact_messages: self.limits.contact_messages,
+            stranger_handshakes: self.limits.stranger_handshakes,
+        };
+        Settings { breaker: self.breaker, limits }
     }
 
     /// Keys whose values differ from those of `other` and that hold only from the next start on.

@@ -15,6 +15,7 @@ use axum::routing::{delete, get, post};
 mod frame;
 pub mod handle;
 pub(crate) mod headers;
+mod limits;
 pub mod peer_id;
 mod problem;
 mod request;
@@ -24,6 +25,7 @@ pub mod socket;
 mod view;
 
 pub use handle::{Handle, NodeStatus, OutboxStatus, PeerStatus, PrekeyStatus, Request, Warning};
+pub use limits::{LimitStatus, Rejections};
 pub use request::BODY_BYTES_MAX;
 pub use socket::{Stale, bind, serve};
 pub use view::SCHEMA;

@@ -14,6 +14,7 @@ mod clock;
 mod copies;
 mod effects;
 mod factory;
+mod rejected;
 mod report;
 mod room;
 mod trace;
@@ -38,6 +39,7 @@ use crate::network;
 use crate::profile::SystemRng;
 use crate::store::{Committer, Room, SledStore};
 
+use rejected::Rejected;
 use room::{FULL_RETRY, HELD_MAX};
 use trace::Traces;
 
@@ -109,6 +111,8 @@ pub struct Driver {
     reopen_at: Instant,
     /// Contacts with changed keys that nobody has looked at, and those blocked for it.
     keys: (usize, usize),
+    /// Refusals by rate limits in the last minute.
+    rejected: Rejected,
 }
 
 impl std::fmt::Debug for Driver {
@@ -148,6 +152,7 @@ impl Driver {
             moved: 0,
             reopen_at: Instant::now(),
             keys: (0, 0),
+            rejected: Rejected::default(),
         };
         driver.look_at_room();
         driver.running = Some(driver.build()?);
@@ -284,7 +289,9 @@ impl Driver {
                 self.set_up();
                 self.feed(Input::Addresses(self.addresses.clone()));
                 let peers = self.ends.peers.borrow().clone();
-                peers.iter().for_each(|peer| self.feed(Input::Connected { peer: peer.device }));
+                for peer in peers {
+                    self.feed(Input::Connected { peer: peer.device, prefix: peer.prefix });
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, "the store does not open yet");
@@ -321,7 +328,7 @@ impl Driver {
             network::Event::Frame { peer, number, bytes } => {
                 return self.feed_in(&trace::frame(), Input::Frame { peer, number, bytes });
             }
-            network::Event::Connected { peer } => Input::Connected { peer },
+            network::Event::Connected { peer, prefix } => Input::Connected { peer, prefix },
             network::Event::Disconnected { peer } => Input::Disconnected { peer },
             network::Event::Discovered { peer, addresses } => Input::Discovered { peer, addresses },
             network::Event::Accepted { peer, token } => Input::Accepted { peer, token },
@@ -348,7 +355,7 @@ impl Driver {
             status.draining = true;
             status.ready = false;
         });
-        self.feed(Input::Timeout); // What waits for company in a batch goes now.
+        self.feed(Input::Stop); // What waits for company in a batch goes now.
         let (end, network) = (Instant::now() + DRAIN_MAX, self.ends.network.clone());
         while self.running.as_ref().is_some_and(|running| !running.engine.is_settled()) {
             tokio::select! {

@@ -20,6 +20,7 @@ mod breakers;
 mod exposition;
 mod families;
 pub mod label;
+mod limits;
 mod process;
 
 pub use exposition::Format;
@@ -29,8 +30,8 @@ pub use label::WarningCode;
 use crate::error::{Category, NodeError};
 use families::{ByError, ByMessage, ByReason, ByRequest, ByStage, Families, Link};
 use label::{
-    Algorithm, Direction, Founding, HealReason, KeyOutcome, Kind, Limit, Queue, Reason, Role,
-    Route, Rung, Stage, Transport,
+    Algorithm, Direction, Founding, HealReason, KeyOutcome, Kind, Queue, Reason, Role, Route, Rung,
+    Stage, Transport,
 };
 
 /// No message waits in the outbox.
@@ -77,10 +78,8 @@ impl Metrics {
                 families.refused.get_or_create(&reason).inc();
             }
             Fact::SealDropped => count(&families.seals_dropped, 1),
-            Fact::RateLimited(class) => {
-                let class = families::ByClass { class: Limit::from(*class) };
-                families.ratelimit_rejected.get_or_create(&class).inc();
-            }
+            Fact::RateLimited { scope, class } => families.limits.rejected(*scope, *class),
+            Fact::LimitKeys(keys) => families.limits.keys(*keys),
             Fact::SessionFounded { initiator, prekeys } => {
                 let role = if *initiator { Role::Initiator } else { Role::Responder };
                 let session = families::BySession { role, prekeys: Founding::from(*prekeys) };

@@ -26,6 +26,7 @@
 //! libp2p types stop here. See docs/decisions/0004-persistent-streams.md.
 
 mod address;
+mod admission;
 mod counters;
 mod error;
 mod guarded;
@@ -45,6 +46,7 @@ use bitchat_protocol::crypto::Secret;
 use bitchat_protocol::engine::SendToken;
 use bitchat_protocol::error::Code;
 use bitchat_protocol::id::DeviceId;
+use bitchat_protocol::resilience::Prefix;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -107,6 +109,8 @@ pub struct Limits {
     pub accept_time: Duration,
     /// How long a connection may take to stand, handshakes included.
     pub handshake_time: Duration,
+    /// Inbound connections a second from one address prefix, before any handshake.
+    pub prefix_connections: u32,
 }
 
 impl Default for Limits {
@@ -127,6 +131,7 @@ impl Default for Limits {
             frame_time: Duration::from_secs(30),
             accept_time: Duration::from_secs(60),
             handshake_time: Duration::from_secs(10),
+            prefix_connections: 20,
         }
     }
 }
@@ -179,6 +184,8 @@ pub enum Event {
     Connected {
         /// Proven by the handshake.
         peer: DeviceId,
+        /// Where its oldest connection comes from.
+        prefix: Prefix,
     },
     /// The last connection with the device is gone, or a `Connect` failed at every address.
     Disconnected {
@@ -252,6 +259,8 @@ pub struct PeerInfo {
     pub rtt: Option<Duration>,
     /// Whether we dialled.
     pub outbound: bool,
+    /// Where its oldest connection comes from; for limits alone.
+    pub prefix: Prefix,
 }
 
 /// A running network.

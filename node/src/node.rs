@@ -90,7 +90,6 @@ impl Node {
         let unlocked = unlock(&home, credentials).await?;
         let metrics = Metrics::new(profile::wall_clock());
         let (network, heard) = start_network(&home, &config, &unlocked, mode).await?;
-
         let (requests, asked) = mpsc::channel(REQUESTS_MAX);
         let (events, _) = broadcast::channel(EVENTS_MAX);
         let (publish, status) = watch::channel(NodeStatus::starting(home.socket(), Instant::now()));
@@ -371,6 +370,7 @@ fn network_settings(
         // A quarter stays for our own dials, so that peers cannot lock us in.
         connections_inbound: connections - connections / 4,
         connections_per_peer: config.limits.connections_per_peer,
+        prefix_connections: config.limits.prefix_connections,
         ..network::Limits::default()
     };
     network::Settings {

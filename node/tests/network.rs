@@ -28,7 +28,7 @@ use bitchat_protocol::error::Code;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use node::{DEADLINE, Node, QUIC, TCP, big_frame, device, frame, settings};
+use node::{DEADLINE, LOOPBACK, Node, QUIC, TCP, big_frame, device, frame, settings};
 
 async fn frames_arrive(listen: &str, path: Path) {
     let mut alice = Node::start(1, listen).await;
@@ -147,7 +147,7 @@ async fn a_driver_that_does_not_read_blocks_its_senders_and_nobody_else() {
 
     let mut carol = Node::start(3, TCP).await;
     carol.dial(&alice).await;
-    assert_eq!(carol.next().await, Event::Connected { peer: alice.device });
+    assert_eq!(carol.next().await, Event::Connected { peer: alice.device, prefix: LOOPBACK });
     carol.send(alice.device, 1, frame(1)).await;
     assert_eq!(carol.fates(1).await, [(1, true)]);
 
@@ -184,8 +184,8 @@ async fn peers_that_dial_one_another_at_once_talk_and_learn_of_it_once() {
         let mut bob = Node::start(2, listen).await;
 
         tokio::join!(alice.dial(&bob), bob.dial(&alice));
-        assert_eq!(alice.next().await, Event::Connected { peer: bob.device });
-        assert_eq!(bob.next().await, Event::Connected { peer: alice.device });
+        assert_eq!(alice.next().await, Event::Connected { peer: bob.device, prefix: LOOPBACK });
+        assert_eq!(bob.next().await, Event::Connected { peer: alice.device, prefix: LOOPBACK });
         alice.dial(&bob).await;
         for number in 0..100 {
             alice.send(bob.device, number, frame(number)).await;
@@ -345,5 +345,5 @@ async fn devices_on_one_network_find_one_another_and_connect_without_an_address(
 
     alice.command(Command::Connect { peer: bob.device, addresses: Vec::new() }).await;
 
-    alice.until(|event| *event == Event::Connected { peer: bob.device }).await;
+    alice.until(|event| *event == Event::Connected { peer: bob.device, prefix: LOOPBACK }).await;
 }

@@ -64,7 +64,7 @@ pub use copies::{later_generation, restored_key};
 pub use export::{Export, ExportView};
 pub use import::{IMPORT_MAX, ImportView};
 pub use input::{CommandId, Input};
-pub use limits::RateClass;
+pub use limits::LimitSettings;
 pub use output::{Event, Fact, Output};
 pub use settings::Settings;
 pub use start::Setup;
@@ -175,7 +175,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 self.frame(peer, number, &bytes);
                 Ok(())
             }
-            Input::Connected { peer } => self.connected(peer),
+            Input::Connected { peer, prefix } => self.connected(peer, prefix),
             Input::Disconnected { peer } => self.disconnected(peer),
             Input::Discovered { peer, addresses } => self.discovered(peer, addresses),
             Input::Accepted { peer, token } => {
@@ -199,6 +199,11 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             }
             Input::Settings(settings) => {
                 self.breakers.set_policy(settings.breaker);
+                self.limits.set(settings.limits);
+                Ok(())
+            }
+            Input::Stop => {
+                self.save_limits();
                 Ok(())
             }
             Input::Timeout => self.timeout(),

@@ -6,19 +6,25 @@
 //!   Keyed ── a Gcra for each key, in bounded memory
 //!   RetryBudget ── how much may be sent again
 //!   Breakers ── for each peer and operation, whether to try at all
+//!   Limiter ── limits of peer, prefix, tier and everybody for each class, all or none
 //! ```
-//!
-//! Limits compose by asking [`Gcra::check`] or [`Keyed::check`] of each and taking from all only when
-//! all agree; those that refuse are told by `admit`, which takes nothing. The longest of their waits is
-//! then the true one: waiting longer never hurts.
 
 mod backoff;
 pub mod breaker;
 mod budget;
 mod gcra;
 mod keyed;
+mod limiter;
+mod places;
+mod policy;
+mod prefix;
+mod record;
 
 pub use backoff::Backoff;
 pub use budget::{RetryBudget, SAVED_MAX};
 pub use gcra::{Gcra, Quota, Refused};
 pub use keyed::Keyed;
+pub use limiter::{KEYS_MAX, Key, Limited, Limiter};
+pub use policy::{Class, Policy, Rules, Scope, Tier, Who};
+pub use prefix::Prefix;
+pub use record::{SavedLimit, Side};

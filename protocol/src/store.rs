@@ -54,6 +54,8 @@ pub enum Table {
     OneTimePrekey = 15,
     /// `rest::Owed`. Scope: account; order: number.
     Owed = 20,
+    /// `rest::Limit`. Scope: whose limit.
+    Limiter = 21,
     /// `rest::SendId`. Scope: the id that a user's program gave.
     SendId = 22,
     /// `rest::Pause`. Scope: account.

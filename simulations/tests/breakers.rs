@@ -13,6 +13,7 @@ use bitchat_protocol::engine::{
 };
 use bitchat_protocol::error::Code;
 use bitchat_protocol::id::DeviceId;
+use bitchat_protocol::resilience::Prefix;
 use bitchat_protocol::resilience::breaker::{Operation, Policy, State};
 
 use bench::{Bench, exchange, link, pair};
@@ -123,9 +124,9 @@ fn a_contact_that_connects_by_itself_is_written_to_at_once() {
     assert!(withheld(&mut alice).is_some());
 
     // Before anything is accepted over the link.
-    alice.feed(Input::Connected { peer: bob.device });
+    alice.feed(Input::Connected { peer: bob.device, prefix: Prefix::Unknown });
     assert_eq!(state(&mut alice, Operation::Dial), State::Closed);
-    bob.feed(Input::Connected { peer: alice.device });
+    bob.feed(Input::Connected { peer: alice.device, prefix: Prefix::Unknown });
     exchange(&mut alice, &mut bob);
 
     assert_eq!((alice.queued(), bob.shown()), (0, 1));
@@ -253,7 +254,7 @@ fn a_link_that_breaks_counts_once_however_much_was_under_way() {
         let expected = if breaks == 5 { State::Open } else { State::Closed };
         assert_eq!(state(&mut alice, Operation::Message), expected, "{breaks}");
         if breaks < 5 {
-            alice.feed(Input::Connected { peer: bob.device });
+            alice.feed(Input::Connected { peer: bob.device, prefix: Prefix::Unknown });
             alice.flush();
             alice.sends.clear();
         }
@@ -315,7 +316,7 @@ fn new_thresholds_hold_from_the_next_failure() {
     let (mut alice, bob) = pair();
     let breaker =
         Policy { failures: 1, open_for: 5 * SECOND, open_max: 5 * SECOND, ..Policy::default() };
-    alice.feed(Input::Settings(Settings { breaker }));
+    alice.feed(Input::Settings(Settings { breaker, ..Settings::default() }));
     alice.feed(Input::Disconnected { peer: bob.device });
     alice.send("bob").expect("queued");
     pass_dialling(&mut alice, bob.device, 1);

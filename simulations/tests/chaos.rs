@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use bitchat_protocol::engine::{Command, Input, Reply, SendToken, Who};
 use bitchat_protocol::id::MessageId;
+use bitchat_protocol::resilience::Prefix;
 use bitchat_protocol::store::Table;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -70,8 +71,8 @@ impl Pair {
 
     fn join(&mut self) {
         let devices = [self.sides[0].device, self.sides[1].device];
-        self.sides[0].feed(Input::Connected { peer: devices[1] });
-        self.sides[1].feed(Input::Connected { peer: devices[0] });
+        self.sides[0].feed(Input::Connected { peer: devices[1], prefix: Prefix::Unknown });
+        self.sides[1].feed(Input::Connected { peer: devices[0], prefix: Prefix::Unknown });
         self.linked = true;
     }
 

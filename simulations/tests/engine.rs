@@ -29,6 +29,7 @@ use bitchat_protocol::envelope::{Body, Receipts};
 use bitchat_protocol::error::Code;
 use bitchat_protocol::id::{DeviceId, InvitationToken, MessageId, SendToken};
 use bitchat_protocol::invitation::{Invitation, Target};
+use bitchat_protocol::resilience::Prefix;
 use bitchat_protocol::store::Table;
 use bitchat_protocol::time::Now;
 
@@ -130,8 +131,8 @@ fn who_adds_one_that_added_him_while_the_link_breaks_still_gets_through() {
         let (mut alice, mut bob) = (Bench::new("alice", 50 + seed), Bench::new("bob", 80 + seed));
         let (from_alice, from_bob) = (alice.invitation(true).0, bob.invitation(true).0);
         alice.ask(Command::AddContact { link: from_bob, name: None }).expect("added");
-        alice.feed(Input::Connected { peer: bob.device });
-        bob.feed(Input::Connected { peer: alice.device });
+        alice.feed(Input::Connected { peer: bob.device, prefix: Prefix::Unknown });
+        bob.feed(Input::Connected { peer: alice.device, prefix: Prefix::Unknown });
         alice.flush();
         let (_, _, hello) = alice.sends.pop_front().expect("a hello");
         bob.feed(Input::Frame { peer: alice.device, number: 1, bytes: hello });

@@ -22,6 +22,7 @@ use bitchat_protocol::engine::{
 };
 use bitchat_protocol::id::{InvitationToken, MessageId};
 use bitchat_protocol::invitation::{Invitation, Target};
+use bitchat_protocol::resilience::Prefix;
 use bitchat_protocol::sealed;
 use bitchat_protocol::store::Table;
 
@@ -125,8 +126,8 @@ fn a_link_pays_the_receipts_that_an_import_left_owed() {
     import(&mut alice, &out.seals);
     bob.sends.clear();
 
-    alice.feed(Input::Connected { peer: bob.device });
-    bob.feed(Input::Connected { peer: alice.device });
+    alice.feed(Input::Connected { peer: bob.device, prefix: Prefix::Unknown });
+    bob.feed(Input::Connected { peer: alice.device, prefix: Prefix::Unknown });
     bob.flush();
     bob.sends.clear(); // Bob's frame is lost: only what Alice owes can tell him.
     exchange(&mut alice, &mut bob);
@@ -181,7 +182,7 @@ fn a_record_that_went_by_file_is_told_again_over_a_link() {
     export(&mut bob);
     bob.sends.clear();
 
-    bob.feed(Input::Connected { peer: alice.device });
+    bob.feed(Input::Connected { peer: alice.device, prefix: Prefix::Unknown });
     bob.flush();
 
     assert_eq!(bob.sends.len(), 2, "the text, and the record");

@@ -17,6 +17,7 @@ use bitchat_protocol::engine::{
 };
 use bitchat_protocol::envelope::{Body, Frame};
 use bitchat_protocol::error::Code;
+use bitchat_protocol::resilience::Prefix;
 use bitchat_protocol::store::Table;
 
 use bench::{Bench, exchange, link, pair};
@@ -235,7 +236,7 @@ fn a_record_is_asked_for_ever_more_seldom_and_its_absence_ends_what_waits() {
     let (_, short) = alice.invitation(true);
     bob.ask(Command::AddContact { link: short, name: None }).expect("added");
     let Ok(Reply::Delivery(sent)) = bob.send("alice") else { panic!("not queued") };
-    bob.feed(Input::Connected { peer: alice.device });
+    bob.feed(Input::Connected { peer: alice.device, prefix: Prefix::Unknown });
     for second in 0..3_600 {
         bob.pass(SECOND);
         if second % 100 == 0 {
@@ -347,8 +348,8 @@ fn a_newcomer_gets_through_although_the_keys_that_it_was_handed_are_lost() {
     let (link_text, _) = alice.invitation(true);
     bob.ask(Command::AddContact { link: link_text, name: None }).expect("added");
     bob.send("alice").expect("queued");
-    alice.feed(Input::Connected { peer: bob.device });
-    bob.feed(Input::Connected { peer: alice.device });
+    alice.feed(Input::Connected { peer: bob.device, prefix: Prefix::Unknown });
+    bob.feed(Input::Connected { peer: alice.device, prefix: Prefix::Unknown });
     bob.flush();
     let (peer, token, question) = bob.sends.pop_front().expect("a question");
     alice.feed(Input::Frame { peer: bob.device, number: token.0, bytes: question });
@@ -383,7 +384,7 @@ fn foundings_that_are_refused_are_repeated_ever_more_seldom() {
         bob.ask(Command::AddContact { link: link_text, name: None }).expect("added");
         (alice, bob)
     };
-    bob.feed(Input::Connected { peer: alice.device });
+    bob.feed(Input::Connected { peer: alice.device, prefix: Prefix::Unknown });
     for _ in 0..6 * 3_600 {
         bob.pass(SECOND);
         bob.flush();

@@ -18,6 +18,7 @@ use bitchat_protocol::error::Code;
 use bitchat_protocol::identity::{Account, Device, Identity, Phrase};
 use bitchat_protocol::invitation::{ContactRecord, Invitation};
 use bitchat_protocol::prekey::Prekeys;
+use bitchat_protocol::resilience::Prefix;
 use bitchat_protocol::time::UnixMillis;
 use bitchat_simulations::Disk;
 use rand_chacha::ChaCha20Rng;
@@ -131,7 +132,7 @@ fn a_device_that_waits_is_refused_so_that_it_tries_again() {
     set_policy(&mut alice, KeyPolicy::Verified);
     let mut bob = new_device(&mut alice, 2);
     bob.send("alice").expect("queued");
-    bob.feed(Input::Connected { peer: alice.device });
+    bob.feed(Input::Connected { peer: alice.device, prefix: Prefix::Unknown });
     bob.flush();
     bob.sends.clear();
     bob.pass(Duration::from_secs(2)); // One-time keys do not come: it starts without.

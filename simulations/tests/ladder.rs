@@ -29,6 +29,7 @@ use bitchat_protocol::engine::{
 use bitchat_protocol::error::Code;
 use bitchat_protocol::id::{DeviceId, MessageId};
 use bitchat_protocol::outbox::CustodyReceipt;
+use bitchat_protocol::resilience::Prefix;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -144,8 +145,10 @@ impl Chaos {
             7 if self.linked => exchange(&mut self.alice, &mut self.bob),
             8 => self.unlink(),
             9 if !self.linked => {
-                self.alice.feed(Input::Connected { peer: self.bob.device });
-                self.bob.feed(Input::Connected { peer: self.alice.device });
+                self.alice
+                    .feed(Input::Connected { peer: self.bob.device, prefix: Prefix::Unknown });
+                self.bob
+                    .feed(Input::Connected { peer: self.alice.device, prefix: Prefix::Unknown });
                 self.linked = true;
             }
             10 => {

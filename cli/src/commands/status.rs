@@ -73,6 +73,9 @@ fn describe(status: &client::Status, daemon: bool) -> String {
         let (open, trying) = (breakers.open, breakers.half_open);
         lines.push(format!("breakers      {open} open, {trying} half open; see `bitchat peers`"));
     }
+    if let Some(limits) = status.other.get("limits").and_then(limits) {
+        lines.push(format!("limits        {limits}"));
+    }
     let addresses = status.addresses.iter();
     lines.extend(addresses.map(|address| format!("address       {}", sanitise::line(address))));
     for warning in &status.warnings {
@@ -80,6 +83,17 @@ fn describe(status: &client::Status, daemon: bool) -> String {
         lines.push(format!("  hint        {}", sanitise::line(&warning.hint)));
     }
     lines.join("\n")
+}
+
+/// What rate limits refused in the last minute.
+fn limits(limits: &Value) -> Option<String> {
+    let rejected = limits.get("rejected")?.as_object()?.iter();
+    let rejected = rejected.filter(|(_, count)| count.as_u64().is_some_and(|count| count > 0));
+    let rejected: Vec<_> =
+        rejected.map(|(class, count)| format!("{count} {}", sanitise::line(class))).collect();
+    let refused = if rejected.is_empty() { "none".to_owned() } else { rejected.join(", ") };
+    let keys = limits.get("keys")?.as_u64()?;
+    Some(format!("refused in the last minute: {refused}; keys: {keys}"))
 }
 
 /// A word or number without JSON's quotes; `None` for everything else.

@@ -85,6 +85,24 @@ pub const KEYS: &[Key] = &[
         help: "Links to one peer at once.",
     },
     Key {
+        name: "limits.prefix_connections",
+        kind: Kind::Number,
+        default: "20",
+        help: "Inbound connections a second from one IPv4 address or one IPv6 /64; bursts of 5 s.",
+    },
+    Key {
+        name: "limits.contact_messages",
+        kind: Kind::Number,
+        default: "20000",
+        help: "KiB, or smaller messages, a second from one contact; bursts of 3 s.",
+    },
+    Key {
+        name: "limits.stranger_handshakes",
+        kind: Kind::Number,
+        default: "10",
+        help: "Sessions a second that all devices together may start that are no contacts.",
+    },
+    Key {
         name: "breaker.failures",
         kind: Kind::Number,
         default: "5",
@@ -138,7 +156,7 @@ pub const KEYS: &[Key] = &[
 pub(super) const ABSENT: &[&str] = &["mailbox.enabled", "worker.enabled", "relay.enabled"];
 
 /// Keys that hold at once when the settings are read again, beside the whole of `[breaker]`.
-const LIVE: &[&str] = &["log.level"];
+const LIVE: &[&str] = &["log.level", "limits.contact_messages", "limits.stranger_handshakes"];
 
 /// Whether a key holds at once when the settings are read again.
 pub(super) fn is_live(name: &str) -> bool {

@@ -21,6 +21,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
+use super::limits::LimitStatus;
 use crate::error::NodeError;
 use crate::metrics::label::Rung;
 use crate::metrics::{Metrics, WarningCode};
@@ -70,6 +71,8 @@ pub struct NodeStatus {
     pub prekeys: PrekeyStatus,
     /// Circuit breakers by operation and state, as of the last change.
     pub breakers: Counts,
+    /// Rate limits at work.
+    pub limits: LimitStatus,
     /// Where metrics and health are served, if they are.
     pub metrics: Option<SocketAddr>,
     /// The control socket.
@@ -204,6 +207,7 @@ impl NodeStatus {
             outbox: OutboxStatus::default(),
             prekeys: PrekeyStatus::default(),
             breakers: Counts::default(),
+            limits: LimitStatus::default(),
             metrics: None,
             socket,
             started,

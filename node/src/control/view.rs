@@ -10,6 +10,7 @@ use bitchat_protocol::prekey::PrekeyUse;
 use serde::Serialize;
 
 use super::handle::NodeStatus;
+use super::limits::LimitStatus;
 use super::peer_id;
 use crate::metrics::label::Rung;
 
@@ -262,6 +263,7 @@ pub(super) struct Status {
     outbox: Outbox,
     prekeys: Prekeys,
     breakers: Breakers,
+    limits: LimitStatus,
     degradation: Vec<&'static str>,
     metrics: Option<String>,
     socket: String,
@@ -314,6 +316,7 @@ impl Status {
             connections: status.peers.len(),
             contacts,
             outbox: Outbox { rows: status.outbox.rows, oldest_ms: status.outbox.oldest_ms },
+            limits: status.limits,
             prekeys: Prekeys {
                 x25519: status.prekeys.x25519,
                 ml_kem: status.prekeys.ml_kem,

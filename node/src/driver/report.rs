@@ -26,6 +26,9 @@ impl Driver {
             self.skew_ms = *skew_ms;
             self.report();
         }
+        if let Fact::RateLimited { class, .. } = fact {
+            self.rejected.count(*class);
+        }
         match level(fact) {
             Level::Error => tracing::error!(?fact),
             Level::Warn => tracing::warn!(?fact),
@@ -43,6 +46,9 @@ impl Driver {
         }
         if let Fact::Breakers(counts) = fact {
             status.send_modify(|status| status.breakers = *counts);
+        }
+        if let Fact::LimitKeys(keys) = fact {
+            status.send_modify(|status| status.limits.keys = *keys);
         }
         if let Fact::Prekeys(left) = fact {
             status.send_modify(|status| {
@@ -78,6 +84,10 @@ impl Driver {
         }
         self.report_erasure();
         self.report_queues();
+        let rejected = self.rejected.second();
+        self.ends.status.send_if_modified(|status| {
+            std::mem::replace(&mut status.limits.rejected, rejected) != rejected
+        });
         self.report();
     }
 
@@ -254,13 +264,14 @@ const fn level(fact: &Fact) -> Level {
         | Fact::Unreadable(_)
         | Fact::Refused(_)
         | Fact::SealDropped
-        | Fact::RateLimited(_)
+        | Fact::RateLimited { .. }
         | Fact::SessionFounded { .. }
         | Fact::PrekeysExhausted
         | Fact::BreakerMoved(_)
         | Fact::KeysEvicted(_)
         | Fact::Gap => Level::Debug,
         Fact::Outbox { .. }
+        | Fact::LimitKeys(_)
         | Fact::KeysUnanswered { .. }
         | Fact::Breakers(_)
         | Fact::Queued

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use bitchat_protocol::engine::{Command, Settings, Who};
 use bitchat_protocol::id::DeviceId;
+use bitchat_protocol::resilience::Prefix;
 use bitchat_protocol::time::UnixMillis;
 use tokio::time::timeout;
 use tracing::Instrument;
@@ -172,8 +173,10 @@ async fn carry(alice: &mut Side, bob: &mut Side) -> Vec<Vec<u8>> {
                 from.tell(network::Event::Accepted { peer: to.device, token }).await;
             }
             network::Command::Connect { .. } => {
-                from.tell(network::Event::Connected { peer: to.device }).await;
-                to.tell(network::Event::Connected { peer: from.device }).await;
+                from.tell(network::Event::Connected { peer: to.device, prefix: Prefix::Unknown })
+                    .await;
+                to.tell(network::Event::Connected { peer: from.device, prefix: Prefix::Unknown })
+                    .await;
             }
             network::Command::Refuse { .. } => panic!("nothing is refused here"),
         }
@@ -186,8 +189,8 @@ async fn acquainted() -> (Side, Side) {
     let Ok(Reply::Invitation(invitation)) = invited else { panic!("{invited:?}") };
     let added = bob.ask(Command::AddContact { link: invitation.link, name: None }).await;
     assert!(added.is_ok(), "{added:?}");
-    bob.tell(network::Event::Connected { peer: alice.device }).await;
-    alice.tell(network::Event::Connected { peer: bob.device }).await;
+    bob.tell(network::Event::Connected { peer: alice.device, prefix: Prefix::Unknown }).await;
+    alice.tell(network::Event::Connected { peer: bob.device, prefix: Prefix::Unknown }).await;
     assert!(!carry(&mut alice, &mut bob).await.is_empty());
     (alice, bob)
 }

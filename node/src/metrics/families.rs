@@ -14,9 +14,10 @@ use prometheus_client::registry::Registry;
 
 use super::breakers::BreakerMetrics;
 use super::label::{
-    Algorithm, Direction, Founding, HealReason, KeyOutcome, Kind, Limit, Reason, Role, Route,
-    Stage, Transport, WarningCode,
+    Algorithm, Direction, Founding, HealReason, KeyOutcome, Kind, Reason, Role, Route, Stage,
+    Transport, WarningCode,
 };
+use super::limits::LimitMetrics;
 
 pub use node::Traffic;
 pub(super) use node::{ByQueue, ByRung, NodeFamilies};
@@ -55,11 +56,6 @@ pub(super) struct ByStage {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct ByReason {
     pub(super) reason: Reason,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct ByClass {
-    pub(super) class: Limit,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -125,7 +121,7 @@ pub(super) struct Families {
     pub(super) inbox_duplicates: Counter,
     pub(super) refused: Family<ByReason, Counter>,
     pub(super) seals_dropped: Counter,
-    pub(super) ratelimit_rejected: Family<ByClass, Counter>,
+    pub(super) limits: LimitMetrics,
     pub(super) kem_exchanges: Counter,
     pub(super) sessions_founded: Family<BySession, Counter>,
     pub(super) prekeys_remaining: Family<ByAlgorithm, Gauge>,
@@ -165,6 +161,7 @@ impl Families {
         families.register_node(registry);
         families.breakers.register(registry);
         families.node.register(registry);
+        families.limits.register(registry);
         families.start_at_zero();
         families
     }
@@ -179,7 +176,7 @@ impl Families {
             inbox_duplicates: Counter::default(),
             refused: Family::default(),
             seals_dropped: Counter::default(),
-            ratelimit_rejected: Family::default(),
+            limits: LimitMetrics::default(),
             sessions_founded: Family::default(),
             kem_exchanges: Counter::default(),
             prekeys_remaining: Family::default(),
@@ -289,11 +286,6 @@ impl Families {
 
     fn register_prekeys(&self, registry: &mut Registry) {
         registry.register(
-            "ratelimit_rejected",
-            "Frames of peers that were refused because they came too often",
-            self.ratelimit_rejected.clone(),
-        );
-        registry.register(
             "sessions_founded",
             "Encrypted sessions that were founded",
             self.sessions_founded.clone(),
@@ -382,9 +374,6 @@ impl Families {
         }
         for &reason in Reason::ALL {
             drop(self.refused.get_or_create(&ByReason { reason }));
-        }
-        for &class in Limit::ALL {
-            drop(self.ratelimit_rejected.get_or_create(&ByClass { class }));
         }
         for &role in Role::ALL {
             for &prekeys in Founding::ALL {

@@ -1,6 +1,6 @@
 //! Labels: enums, so that the number of series is known when it compiles.
 
-use bitchat_protocol::engine::{DeliveryState, RateClass};
+use bitchat_protocol::engine::DeliveryState;
 use bitchat_protocol::prekey::PrekeyUse;
 use prometheus_client::encoding::{EncodeLabelValue, LabelValueEncoder};
 
@@ -210,30 +210,38 @@ impl Reason {
 }
 
 label! {
-    /// A rate limit.
+    /// What a peer asked for too often.
     Limit {
-        /// Handshakes of one stranger.
-        Stranger => "stranger",
-        /// Handshakes of all strangers.
-        Strangers => "strangers",
-        /// Handshakes of one contact.
-        Contact => "contact",
-        /// One-time prekeys for one device.
-        Prekeys => "prekeys",
-        /// One-time prekeys for all contacts, or all strangers.
-        AllPrekeys => "all_prekeys",
+        /// To found a session.
+        Handshake => "handshake",
+        /// To take an envelope.
+        Message => "message",
+        /// One-time prekeys.
+        Prekey => "prekey",
+        /// To keep an envelope for others.
+        Deposit => "deposit",
+        /// Envelopes that were kept.
+        Fetch => "fetch",
+        /// Work.
+        Task => "task",
+        /// A contact record.
+        Record => "record",
+        /// Anything, after too many frames that did not hold.
+        Fault => "fault",
     }
 }
 
-impl From<RateClass> for Limit {
-    fn from(class: RateClass) -> Self {
-        match class {
-            RateClass::Stranger => Self::Stranger,
-            RateClass::Strangers => Self::Strangers,
-            RateClass::Contact => Self::Contact,
-            RateClass::Prekeys => Self::Prekeys,
-            RateClass::AllPrekeys => Self::AllPrekeys,
-        }
+label! {
+    /// Whose limit told the wait.
+    LimitScope {
+        /// Of one device.
+        Peer => "peer",
+        /// Of one address prefix.
+        Prefix => "prefix",
+        /// Of all contacts, or all strangers.
+        Tier => "tier",
+        /// Of everybody.
+        Global => "global",
     }
 }
 

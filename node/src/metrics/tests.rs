@@ -6,11 +6,13 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use bitchat_protocol::copies::CopiesSeen;
-use bitchat_protocol::engine::{DeliveryState, RateClass};
+use bitchat_protocol::engine::DeliveryState;
 use bitchat_protocol::id::MessageId;
 use bitchat_protocol::prekey::{PrekeyUse, Remaining};
 use bitchat_protocol::resilience::breaker::{Move, Operation, State};
+use bitchat_protocol::resilience::{Class, Scope};
 
+use super::label::{Limit, LimitScope};
 use super::*;
 
 const NOW: UnixMillis = UnixMillis(10_000);
@@ -39,8 +41,9 @@ fn facts_move_the_counters_that_are_named_after_them() {
         r#"bitchat_prekeys_remaining{algorithm="x25519"} 99"#,
         r#"bitchat_prekeys_remaining{algorithm="ml_kem"} 98"#,
         "bitchat_prekeys_exhausted_total 1",
-        r#"bitchat_ratelimit_rejected_total{class="strangers"} 1"#,
-        r#"bitchat_ratelimit_rejected_total{class="stranger"} 0"#,
+        r#"bitchat_ratelimit_rejected_total{scope="tier",class="handshake"} 1"#,
+        r#"bitchat_ratelimit_rejected_total{scope="peer",class="handshake"} 0"#,
+        "bitchat_ratelimit_keys 7",
         r#"bitchat_session_heals_total{reason="decrypt"} 1"#,
         r#"bitchat_session_heals_total{reason="other"} 1"#,
         r#"bitchat_session_heals_total{reason="spent"} 0"#,
@@ -266,6 +269,7 @@ fn every_label_value_stands_in_the_document() {
         Reason::ALL.iter().map(|value| value.as_str()).collect(),
         Role::ALL.iter().map(|value| value.as_str()).collect(),
         Limit::ALL.iter().map(|value| value.as_str()).collect(),
+        LimitScope::ALL.iter().map(|value| value.as_str()).collect(),
         Founding::ALL.iter().map(|value| value.as_str()).collect(),
         Algorithm::ALL.iter().map(|value| value.as_str()).collect(),
         Route::ALL.iter().map(|value| value.as_str()).collect(),
@@ -345,7 +349,8 @@ fn facts() -> Vec<Fact> {
         Fact::Refused("decrypt"),
         Fact::Refused("something new"),
         Fact::SealDropped,
-        Fact::RateLimited(RateClass::Strangers),
+        Fact::RateLimited { scope: Scope::Tier, class: Class::Handshake },
+        Fact::LimitKeys(7),
         Fact::KemMixed,
         Fact::SessionFounded { initiator: true, prekeys: PrekeyUse::LastResort },
         Fact::Prekeys(Remaining { x25519: 99, ml_kem: 98 }),

@@ -12,6 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use bitchat_proto::limits::{ADDRESS_BYTES_MAX, ADDRESSES_MAX};
 use bitchat_protocol::error::Malformed;
 use bitchat_protocol::id::DeviceId;
+use bitchat_protocol::resilience::Prefix;
 use libp2p::identity::{PublicKey, ed25519};
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
@@ -150,6 +151,15 @@ pub(super) fn listenable(text: &str) -> Result<Multiaddr, Malformed> {
 /// Whether the second part is TCP.
 pub(super) fn is_tcp(address: &Multiaddr) -> bool {
     matches!(address.iter().nth(1), Some(Protocol::Tcp(_)))
+}
+
+/// The prefix of a connection's other end; a name or a relay has none.
+pub(super) fn prefix_of(address: &Multiaddr) -> Prefix {
+    match address.iter().next() {
+        Some(Protocol::Ip4(ip)) => Prefix::of(ip.into()),
+        Some(Protocol::Ip6(ip)) => Prefix::of(ip.into()),
+        _ => Prefix::Unknown,
+    }
 }
 
 /// Addresses that name no single host that anybody may offer.

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use bitchat_proto::stream::Control;
 use bitchat_protocol::id::DeviceId;
+use bitchat_protocol::resilience::Prefix;
 use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId};
 use tokio::sync::mpsc;
@@ -34,6 +35,7 @@ pub(super) struct Connection {
     pub(super) since: Instant,
     pub(super) path: Path,
     pub(super) outbound: bool,
+    pub(super) prefix: Prefix,
     pub(super) rtt: Option<Duration>,
 }
 
@@ -71,8 +73,8 @@ impl Peer {
     }
 
     pub(super) fn info(&self, device: DeviceId) -> Option<PeerInfo> {
-        let Connection { path, outbound, rtt, .. } = *self.connections.first()?;
-        Some(PeerInfo { device, path, rtt, outbound })
+        let Connection { path, outbound, prefix, rtt, .. } = *self.connections.first()?;
+        Some(PeerInfo { device, path, rtt, outbound, prefix })
     }
 
     /// Makes room for one more stream among `most`: the oldest ones go. Says how many went.

@@ -22,6 +22,7 @@ use libp2p::{
 use zeroize::Zeroize as _;
 
 use super::address::Guard;
+use super::admission::Admission;
 use super::guarded::Guarded;
 use super::muxer::{Bounded, STREAMS};
 use super::{Limits, NetworkError, Settings};
@@ -50,6 +51,7 @@ const NEGOTIATING: usize = 16;
 #[derive(NetworkBehaviour)]
 #[behaviour(prelude = "libp2p::swarm::derive_prelude")]
 pub(super) struct Behaviour {
+    admission: Admission,
     limits: connection_limits::Behaviour,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
@@ -146,6 +148,7 @@ fn behaviour(keypair: &Keypair, settings: &Settings) -> Result<Behaviour, Networ
         .with_cache_size(0);
     let ping = ping::Config::new().with_interval(PING_EVERY).with_timeout(PING_TIME);
     Ok(Behaviour {
+        admission: Admission::new(settings.limits.prefix_connections),
         limits: connection_limits::Behaviour::new(connection_limits(&settings.limits)),
         identify: identify::Behaviour::new(identify),
         ping: ping::Behaviour::new(ping),

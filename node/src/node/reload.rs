@@ -1,6 +1,6 @@
 //! Settings that are read again while the node runs.
 //!
-//! Circuit breakers and the log level follow at once; for the rest a warning names what waits for the next
+//! Circuit breakers, rate limits and the log level follow at once; for the rest a warning names what waits for the next
 //! start. Settings that are refused change nothing, and a warning says why until others are taken.
 
 use bitchat_protocol::engine::Settings;

@@ -8,11 +8,15 @@ use bitchat_proto::wire::{Envelope, Link, link};
 use bitchat_protocol::crypto::{Secret, SigningSecret};
 use bitchat_protocol::engine::SendToken;
 use bitchat_protocol::id::DeviceId;
+use bitchat_protocol::resilience::Prefix;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 pub(crate) const TCP: &str = "/ip4/127.0.0.1/tcp/0";
 pub(crate) const QUIC: &str = "/ip4/127.0.0.1/udp/0/quic-v1";
+
+/// Where the links of a test come from.
+pub(crate) const LOOPBACK: Prefix = Prefix::V4([127, 0, 0, 1]);
 
 /// No wait of a test is longer, however slow the machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
@@ -83,8 +87,8 @@ impl Node {
     /// Dials `other` and waits until both know.
     pub(crate) async fn connect(&mut self, other: &mut Self) {
         self.dial(other).await;
-        assert_eq!(self.next().await, Event::Connected { peer: other.device });
-        assert_eq!(other.next().await, Event::Connected { peer: self.device });
+        assert_eq!(self.next().await, Event::Connected { peer: other.device, prefix: LOOPBACK });
+        assert_eq!(other.next().await, Event::Connected { peer: self.device, prefix: LOOPBACK });
     }
 
     /// The next `count` fates of sends: (token, accepted).

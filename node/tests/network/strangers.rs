@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::node::{DEADLINE, Node, TCP, device, eventually, frame};
+use super::node::{DEADLINE, LOOPBACK, Node, TCP, device, eventually, frame};
 use super::stranger::{Stranger, identity_of, rest};
 
 /// A length and that many bytes.
@@ -24,7 +24,7 @@ fn framed(frame: &[u8]) -> Vec<u8> {
 async fn still_serves(victim: &mut Node) {
     let mut friend = Node::start(99, TCP).await;
     friend.dial(victim).await;
-    assert_eq!(friend.next().await, Event::Connected { peer: victim.device });
+    assert_eq!(friend.next().await, Event::Connected { peer: victim.device, prefix: LOOPBACK });
     friend.send(victim.device, 1, frame(1)).await;
     victim.until(|event| matches!(event, Event::Frame { peer, .. } if *peer == device(99))).await;
     assert_eq!(friend.fates(1).await, [(1, true)]);
@@ -152,7 +152,7 @@ async fn a_peer_that_opens_streams_without_end_is_capped() {
 async fn a_peer_that_accepts_what_was_not_sent_loses_the_stream_and_the_send_fails() {
     let mut victim = Node::start(1, TCP).await;
     let mut stranger = Stranger::dial(2, &victim).await;
-    assert_eq!(victim.next().await, Event::Connected { peer: device(2) });
+    assert_eq!(victim.next().await, Event::Connected { peer: device(2), prefix: LOOPBACK });
     let lie = Link { frame: Some(link::Frame::Accepted(Accepted { upto: 99 })) }.encode_to_vec();
 
     for (token, words) in [(1, framed(&lie)), (2, framed(&frame(1)))] {
@@ -173,7 +173,7 @@ async fn a_peer_that_takes_frames_and_never_answers_fails_them_in_the_end() {
     let limits = Limits { accept_time: Duration::from_millis(200), ..Limits::default() };
     let mut victim = Node::with(1, TCP, limits).await;
     let mut stranger = Stranger::dial(2, &victim).await;
-    assert_eq!(victim.next().await, Event::Connected { peer: device(2) });
+    assert_eq!(victim.next().await, Event::Connected { peer: device(2), prefix: LOOPBACK });
 
     victim.send(device(2), 1, frame(1)).await;
     let _silent = stranger.taken().await;
@@ -186,7 +186,7 @@ async fn a_peer_that_takes_frames_and_never_answers_fails_them_in_the_end() {
 async fn a_stranger_that_vanishes_fails_what_it_did_not_accept() {
     let mut victim = Node::start(1, TCP).await;
     let mut stranger = Stranger::dial(2, &victim).await;
-    assert_eq!(victim.next().await, Event::Connected { peer: device(2) });
+    assert_eq!(victim.next().await, Event::Connected { peer: device(2), prefix: LOOPBACK });
     for token in 0..10 {
         victim.send(device(2), token, frame(token)).await;
     }

@@ -65,8 +65,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         if is_idle || has_session || !self.has_record(account) {
             return Ok(false);
         }
-        self.ask_for_prekeys(account, device, false);
-        Ok(true)
+        Ok(self.ask_for_prekeys(account, device, false))
     }
 
     fn has_record(&self, account: AccountId) -> bool {
@@ -74,13 +73,18 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         record.is_some_and(|bytes| ContactRecord::verify(bytes, self.now.wall).is_ok())
     }
 
-    fn ask_for_prekeys(&mut self, account: AccountId, peer: DeviceId, renews: bool) {
+    /// Says whether it asks: not more often than the peer answers.
+    fn ask_for_prekeys(&mut self, account: AccountId, peer: DeviceId, renews: bool) -> bool {
+        if !self.may_ask_prekeys(peer) {
+            return false;
+        }
         let invitation = self.book.get(&account).and_then(|contact| contact.token);
         let token = self.take_token();
         self.asked.insert(peer, Asked::Waiting { token, renews });
         self.timers.set(Reason::Prekeys(account), self.now.mono + ANSWER_MAX);
         let frame = Frame::PrekeyRequest(invitation).encode();
         self.after_writes(Output::Send { peer, token, frame });
+        true
     }
 
     /// Starts a session with a contact that may have forgotten us, on one-time keys if it can be asked:
@@ -95,8 +99,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             return Ok(());
         }
         let may_ask = self.links.contains(&device) && !self.asked.contains_key(&device);
-        if may_ask && self.has_record(account) {
-            self.ask_for_prekeys(account, device, true);
+        if may_ask && self.has_record(account) && self.ask_for_prekeys(account, device, true) {
             return Ok(());
         }
         self.renew_now(account, device)

@@ -10,6 +10,7 @@ use crate::envelope::Body;
 use crate::error::{Code, Error};
 use crate::id::{DeviceId, SendToken};
 use crate::outbox::PAUSE_MAX;
+use crate::resilience::Prefix;
 use crate::store::Store;
 
 /// Pause after a peer says that it is busy without saying for how long.
@@ -19,7 +20,8 @@ const BUSY_PAUSE: Duration = Duration::from_secs(1);
 const FULL_PAUSE: Duration = Duration::from_millis(50);
 
 impl<S: Store, R: CryptoRng> Engine<S, R> {
-    pub(super) fn connected(&mut self, peer: DeviceId) -> Result<(), Error> {
+    pub(super) fn connected(&mut self, peer: DeviceId, prefix: Prefix) -> Result<(), Error> {
+        self.limits.linked(peer, prefix);
         self.links.insert(peer);
         self.link_came(peer);
         let Some(contact) = self.book.of_device(&peer) else {
@@ -45,6 +47,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     pub(super) fn disconnected(&mut self, peer: DeviceId) -> Result<(), Error> {
         let stood = self.links.remove(&peer);
         self.told.remove(&peer);
+        self.limits.unlinked(&peer);
         let unlinked = self.prekeys_unlinked(peer);
         self.shown.remove(&peer);
         let account = self.book.of_device(&peer).map(|contact| contact.account);

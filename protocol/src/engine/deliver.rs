@@ -168,6 +168,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     ) -> Result<(), Error> {
         if let Some(envelope) = self.encrypt_unqueued(account, device, body)? {
             let (token, frame) = (self.take_token(), Frame::Envelope(envelope).encode());
+            // Sent in any case: a fifth of what the peer allows is kept for such.
+            let _ = self.admit_own(device, frame.len())?;
             self.after_writes(Output::Send { peer: device, token, frame });
         }
         Ok(())

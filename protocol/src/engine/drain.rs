@@ -140,6 +140,19 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         permit: Option<Permit>,
     ) -> Result<(), Error> {
         let (session, frame) = self.frame_of(place, device)?;
+        let waits = self.admit_own(device, frame.len())?;
+        let is_probe = permit.as_ref().is_some_and(Permit::is_probe); // A few; its slot must be spent.
+        if let Err(wait) = waits
+            && !is_probe
+        {
+            let until = self.now.mono + wait;
+            if let Some(queue) = self.outbox.queue_mut(&place.0) {
+                queue.encrypted(place.1, session);
+                queue.pause(until);
+            }
+            self.timers.set_if_none(Reason::Retry(place.0), until);
+            return Ok(());
+        }
         let token = self.take_token();
         let Some(queue) = self.outbox.queue_mut(&place.0) else {
             return Err(Error::Bug("outbox index"));

@@ -34,14 +34,10 @@ pub(super) enum Taken {
 
 impl<S: Store, R: CryptoRng> Engine<S, R> {
     pub(super) fn frame(&mut self, peer: DeviceId, number: u64, bytes: &[u8]) {
-        let done = Frame::decode(bytes).map_err(Error::from).and_then(|frame| match frame {
-            Frame::Envelope(envelope) => self.direct(peer, number, &envelope),
-            Frame::RecordRequest(token) => self.record_requested(peer, token),
-            Frame::RecordResponse(record) => self.record_received(peer, record),
-            Frame::PrekeyRequest(token) => self.prekeys_requested(peer, token),
-            Frame::PrekeyResponse(offer) => self.prekeys_received(peer, &offer),
-        });
+        let done = self.admit_frame(peer, bytes.len());
+        let done = done.and_then(|()| self.take_frame(peer, number, bytes));
         if let Err(error) = done {
+            self.charge_fault(peer, &error);
             self.fact(Fact::Refused(error.label()));
             if matches!(error, Error::Decrypt | Error::Stranger) {
                 self.show_newest(peer);
@@ -54,6 +50,16 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 (_, Code::Rejected | Code::Stranger | Code::Unsupported) => Duration::ZERO,
             };
             self.at_once(Output::Refuse { peer, number, code, retry_after });
+        }
+    }
+
+    fn take_frame(&mut self, peer: DeviceId, number: u64, bytes: &[u8]) -> Result<(), Error> {
+        match Frame::decode(bytes)? {
+            Frame::Envelope(envelope) => self.direct(peer, number, &envelope),
+            Frame::RecordRequest(token) => self.record_requested(peer, token),
+            Frame::RecordResponse(record) => self.record_received(peer, record),
+            Frame::PrekeyRequest(token) => self.prekeys_requested(peer, token),
+            Frame::PrekeyResponse(offer) => self.prekeys_received(peer, &offer),
         }
     }
 

@@ -7,6 +7,7 @@ use super::settings::Settings;
 use crate::copies::PlaceHash;
 use crate::error::Code;
 use crate::id::{DeviceId, SendToken};
+use crate::resilience::Prefix;
 use crate::store::Durable;
 
 /// Pairs a [`Command`] with its reply.
@@ -36,6 +37,8 @@ pub enum Input {
     Connected {
         /// Proven by the link.
         peer: DeviceId,
+        /// Where it comes from.
+        prefix: Prefix,
     },
     /// The last link to the device is gone, or every attempt to dial it failed.
     Disconnected {
@@ -80,6 +83,8 @@ pub enum Input {
     Place(PlaceHash),
     /// Other thresholds hold from now on.
     Settings(Settings),
+    /// The process is about to end: what waits for company is written.
+    Stop,
     /// The deadline of `Engine::poll_timeout` passed.
     Timeout,
     /// A batch is on the disk.

@@ -66,8 +66,12 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         }
         // A contact may ask for a newer one whenever its own is too old to start a session with.
         let is_known = self.book.of_device(&peer).is_some();
-        self.admit_handshake(peer)?;
-        let record = (is_known || self.is_invited(token)).then(|| self.record.clone());
+        self.admit_record(peer)?;
+        let is_invited = self.is_invited(token);
+        if is_invited {
+            self.limits.invited(peer);
+        }
+        let record = (is_known || is_invited).then(|| self.record.clone());
         let frame = Frame::RecordResponse(record).encode();
         let token = self.take_token();
         self.after_writes(Output::Send { peer, token, frame });

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::command::{CommandError, DeliveryView, KeyChangeView, MessageView, Reply};
 use super::input::CommandId;
-use super::limits::RateClass;
 use crate::copies::CopiesSeen;
 use crate::error::Code;
 use crate::id::{AccountId, DeviceId, MessageId, SendToken};
 use crate::outbox::DeliveryState;
 use crate::prekey::{PrekeyUse, Remaining};
 use crate::resilience::breaker::{Counts, Move};
+use crate::resilience::{Class, Scope};
 use crate::store::Batch;
 
 /// One thing to do.
@@ -92,7 +92,14 @@ pub enum Fact {
     /// A seal did not open and was dropped without an answer.
     SealDropped,
     /// A peer asked more often than a limit allows; the frame is refused as well.
-    RateLimited(RateClass),
+    RateLimited {
+        /// Which limit told the wait.
+        scope: Scope,
+        /// What was asked for.
+        class: Class,
+    },
+    /// So many keys have a rate limit of their own.
+    LimitKeys(usize),
     /// A session was founded, as initiator or not.
     SessionFounded {
         /// Whether we started it.

@@ -33,11 +33,12 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         let to = if self.book.of_device(&peer).is_some() {
             HandTo::Contact
         } else {
-            self.admit_handshake(peer)?;
+            self.admit_record(peer)?;
             token.filter(|token| self.is_invited(*token)).ok_or(Error::Stranger)?;
+            self.limits.invited(peer);
             HandTo::Stranger
         };
-        self.admit_prekeys(peer, to)?;
+        self.admit_prekeys(peer)?;
         let (device, wall) = (self.identity.device(), self.now.wall);
         let was_reached = self.pool.is_bound_reached();
         let offer = self.pool.hand_out(&mut self.store, device, to, wall)?;

@@ -1,5 +1,6 @@
 //! What an operator may change while the engine runs.
 
+use super::limits::LimitSettings;
 use crate::resilience::breaker::Policy;
 
 /// Thresholds. The defaults are those of docs/SPEC.md.
@@ -7,4 +8,6 @@ use crate::resilience::breaker::Policy;
 pub struct Settings {
     /// Of the circuit breakers.
     pub breaker: Policy,
+    /// What others may ask.
+    pub limits: LimitSettings,
 }

@@ -21,8 +21,8 @@ use crate::inbox::{Conversations, Held};
 use crate::invitation::{ContactRecord, Issued};
 use crate::outbox::{self, Outbox, PAUSE_MAX};
 use crate::prekey::{Pool, Prekeys};
-use crate::resilience::RetryBudget;
 use crate::resilience::breaker::{BREAKERS_MAX, Breakers, Policy};
+use crate::resilience::{RetryBudget, SavedLimit};
 use crate::session::Sessions;
 use crate::store::{Key, Overlay, Store, StoreError, Table};
 use crate::time::{ExpiryClock, Now};
@@ -50,10 +50,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     ///
     /// [`Error::Store`] if a row cannot be read: nothing is ever made anew over a row that exists.
     pub fn start(setup: Setup, store: S, mut rng: R, now: Now) -> Result<Self, Error> {
-        let prekeys = match store.get(&prekeys_key())? {
-            Some(value) => read_prekeys(&value)?,
-            None => Prekeys::generate(&mut rng, now.wall),
-        };
+        let prekeys = store.get(&prekeys_key())?.map(|value| read_prekeys(&value)).transpose()?;
+        let prekeys = prekeys.unwrap_or_else(|| Prekeys::generate(&mut rng, now.wall));
         let pool = Pool::load(&store)?;
         let record = store.get(&record_key())?.unwrap_or_default();
         let (book, copies) = (read_book(&store)?, read_copies(&store, &setup.identity)?);
@@ -73,14 +71,14 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             outbox: read_outbox(&store, now)?,
             send_ids: outbox::count_send_ids(&store)?,
             invitations: read_invitations(&store)?,
-            store: Overlay::new(store),
             rng,
             now,
             expiry: ExpiryClock::starting(now),
             book,
             sessions: Sessions::default(),
             conversations: Conversations::default(),
-            limits: Limits::new(),
+            limits: read_limits(&store, now)?,
+            store: Overlay::new(store),
             heals: Heals::default(),
             links: BTreeSet::new(),
             shown: BTreeSet::new(),
@@ -133,6 +131,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         if greets {
             self.timers.set(Reason::Greet, now);
         }
+        self.schedule_limits();
         self.timers.set(Reason::Maintenance, now + Duration::from_secs(60));
         if self.pool.is_low() {
             self.refill_prekeys();
@@ -194,6 +193,16 @@ fn read_outbox(store: &impl Store, now: Now) -> Result<Outbox, StoreError> {
         outbox.told(account, now.mono + until.since(now.wall).min(PAUSE_MAX));
     }
     Ok(outbox)
+}
+
+fn read_limits(store: &impl Store, now: Now) -> Result<Limits, StoreError> {
+    let mut limits = Limits::new();
+    for_each(store, Table::Limiter, |value| {
+        let saved = SavedLimit::decode(value).map_err(|_| StoreError::Corrupt("limiter row"))?;
+        limits.restore(&saved, now);
+        Ok(())
+    })?;
+    Ok(limits)
 }
 
 fn read_book(store: &impl Store) -> Result<Book, StoreError> {

@@ -61,6 +61,10 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                     self.refill_prekeys();
                     Ok(())
                 }
+                Reason::Limits => {
+                    self.save_limits();
+                    Ok(())
+                }
                 // Any input but an acceptance seals.
                 Reason::Seal => Ok(()),
                 Reason::Maintenance => self.maintain(),

@@ -26,6 +26,8 @@ pub(super) enum Reason {
     Refill,
     /// Dial some contacts after a start.
     Greet,
+    /// Limits that outlive the process go to the disk.
+    Limits,
     /// Prekeys, record, old ids.
     Maintenance,
 }
@@ -42,6 +44,7 @@ impl Reason {
             Self::Seal => "seal",
             Self::Refill => "refill",
             Self::Greet => "greet",
+            Self::Limits => "limits",
             Self::Maintenance => "maintenance",
         }
     }
@@ -65,6 +68,13 @@ impl Timers {
     /// Sets a deadline unless one stands.
     pub(super) fn set_if_none(&mut self, reason: Reason, at: Moment) {
         if !self.by_reason.contains_key(&reason) {
+            self.set(reason, at);
+        }
+    }
+
+    /// Sets a deadline unless an earlier one stands.
+    pub(super) fn set_if_sooner(&mut self, reason: Reason, at: Moment) {
+        if self.by_reason.get(&reason).is_none_or(|standing| at < *standing) {
             self.set(reason, at);
         }
     }

@@ -85,6 +85,12 @@ impl Gcra {
         Self { paid: 0 }
     }
 
+    /// A limit whose burst is whole again at this moment.
+    #[must_use]
+    pub const fn idle_from(moment: Moment) -> Self {
+        Self { paid: moment.as_nanos() }
+    }
+
     /// Takes `cost` units if they are there. What costs nothing always passes.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use bitchat_protocol::engine::Input;
 use bitchat_protocol::envelope::Frame;
 use bitchat_protocol::error::Code;
 use bitchat_protocol::id::{DeviceId, SendToken};
+use bitchat_protocol::resilience::Prefix;
 
 use super::{NodeId, Step, World};
 
@@ -70,7 +71,11 @@ impl World {
         self.links.insert(pair(from, to), self.serial);
         for (node, peer) in [(from, to), (to, from)] {
             let peer = self.device(peer);
-            self.input_later(node, Duration::ZERO, Input::Connected { peer });
+            self.input_later(
+                node,
+                Duration::ZERO,
+                Input::Connected { peer, prefix: Prefix::Unknown },
+            );
         }
     }
 

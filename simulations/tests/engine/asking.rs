@@ -6,6 +6,7 @@ use bitchat_protocol::engine::{Command, Export, Fact, Input};
 use bitchat_protocol::envelope::Frame;
 use bitchat_protocol::error::Code;
 use bitchat_protocol::prekey::{Algorithm, ONE_TIME_VALIDITY, Offer, PrekeyUse, SignedPrekey};
+use bitchat_protocol::resilience::Prefix;
 
 use crate::bench::{Bench, START, exchange, identity, link, pair};
 use crate::prekeys::{device, founded, refill};
@@ -15,7 +16,7 @@ fn asking() -> (Bench, Bench, bitchat_protocol::id::SendToken) {
     let (mut alice, mut bob) = (Bench::new("alice", 1), Bench::new("bob", 2));
     let (invitation, _) = alice.invitation(true);
     bob.ask(Command::AddContact { link: invitation, name: None }).expect("added");
-    bob.feed(Input::Connected { peer: alice.device });
+    bob.feed(Input::Connected { peer: alice.device, prefix: Prefix::Unknown });
     bob.flush();
     let (_, token, question) = bob.sends.pop_front().expect("a question");
     assert!(matches!(Frame::decode(&question), Ok(Frame::PrekeyRequest(Some(_)))));
@@ -32,7 +33,7 @@ fn an_owner_that_does_not_answer_is_not_waited_for_longer_than_a_second() {
     bob.pass(Duration::from_millis(1));
 
     assert_eq!(founded(&bob), [(true, PrekeyUse::LastResort)]);
-    alice.feed(Input::Connected { peer: bob.device });
+    alice.feed(Input::Connected { peer: bob.device, prefix: Prefix::Unknown });
     exchange(&mut alice, &mut bob);
     assert_eq!(founded(&alice), [(false, PrekeyUse::LastResort)]);
 }
@@ -171,7 +172,7 @@ fn two_that_ask_one_another_at_once_talk_in_the_end() {
 #[test]
 fn a_late_answer_is_dropped() {
     let (mut alice, mut bob, _) = asking();
-    alice.feed(Input::Connected { peer: bob.device });
+    alice.feed(Input::Connected { peer: bob.device, prefix: Prefix::Unknown });
     let question = Frame::PrekeyRequest(None).encode();
     bob.pass(Duration::from_secs(1));
     exchange(&mut alice, &mut bob);

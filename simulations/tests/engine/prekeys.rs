@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bitchat_protocol::engine::{Command, Fact, Input, RateClass, Reply, Who};
+use bitchat_protocol::engine::{Command, Fact, Input, Reply, Who};
 use bitchat_protocol::envelope::{Body, Envelope, Frame};
 use bitchat_protocol::error::Code;
 use bitchat_protocol::id::{DeviceId, InvitationToken};
 use bitchat_protocol::invitation::ContactRecord;
 use bitchat_protocol::prekey::{Offer, OneTimeKeys, PrekeyUse, READY};
+use bitchat_protocol::resilience::{Class, Scope};
 use bitchat_protocol::store::Table;
 
 use crate::bench::{Bench, exchange, identity, link};
@@ -154,7 +155,10 @@ fn a_peer_that_asks_ten_thousand_times_gets_its_quota_and_honest_others_get_keys
 
     let ids: BTreeSet<u32> = ids.into_iter().map(|prekey| prekey.id).collect();
     assert_eq!((ids.len(), honest), (4, 10), "each key once");
-    let limited = alice.facts.iter().filter(|f| **f == Fact::RateLimited(RateClass::Prekeys));
+    let limited = alice
+        .facts
+        .iter()
+        .filter(|f| **f == Fact::RateLimited { scope: Scope::Peer, class: Class::Prekey });
     assert_eq!(limited.count(), 10_000 - 4);
     let (peer, code, wait) = *alice.refused.last().expect("refused");
     assert_eq!((peer, code), (greedy, Code::Busy));

@@ -7,6 +7,7 @@ use bitchat_proto::rest;
 use bitchat_protocol::engine::DeliveryView;
 use bitchat_protocol::envelope::Frame;
 use bitchat_protocol::outbox::{SEND_IDS_FOR, SEND_IDS_MAX};
+use bitchat_protocol::resilience::Prefix;
 use bitchat_protocol::store::{Key, Overlay, Table};
 use bitchat_protocol::time::Moment;
 use bitchat_simulations::Disk;
@@ -120,11 +121,11 @@ fn nothing_leaves_for_a_contact_before_the_time_that_it_asked_for() {
                 2 => {
                     alice.feed(Input::Disconnected { peer: bob.device });
                     alice.pass(Duration::from_millis((rng.next_u32() % 500).into()));
-                    alice.feed(Input::Connected { peer: bob.device });
+                    alice.feed(Input::Connected { peer: bob.device, prefix: Prefix::Unknown });
                 }
                 3 => {
                     alice.restart();
-                    alice.feed(Input::Connected { peer: bob.device });
+                    alice.feed(Input::Connected { peer: bob.device, prefix: Prefix::Unknown });
                 }
                 4 => {
                     if let Some(id) = ids.first().copied() {
@@ -186,7 +187,7 @@ fn sending_again_keeps_to_the_retry_budget_and_new_messages_do_not_wait_for_it()
     assert!((95..=110).contains(&later), "{later} in ten seconds");
     ids.insert(new);
     alice.feed(Input::Disconnected { peer: bob.device });
-    alice.feed(Input::Connected { peer: bob.device });
+    alice.feed(Input::Connected { peer: bob.device, prefix: Prefix::Unknown });
     alice.flush();
     assert!(handed(&mut alice, &ids).len() >= 400, "a fresh link is exempt");
 }

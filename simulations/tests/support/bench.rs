@@ -16,6 +16,7 @@ use bitchat_protocol::error::Code;
 use bitchat_protocol::id::{AccountId, DeviceId, MessageId};
 use bitchat_protocol::identity::{Account, Device, Identity, Phrase};
 use bitchat_protocol::outbox::{self, OutboxRow, ROWS_MAX};
+use bitchat_protocol::resilience::Prefix;
 use bitchat_protocol::store::{Batch, Key, Overlay, Table};
 use bitchat_protocol::time::{Moment, Now, UnixMillis};
 use bitchat_simulations::Disk;
@@ -349,8 +350,8 @@ fn carry(from: &mut Bench, to: &mut Bench) {
 }
 
 pub(crate) fn link(a: &mut Bench, b: &mut Bench) {
-    a.feed(Input::Connected { peer: b.device });
-    b.feed(Input::Connected { peer: a.device });
+    a.feed(Input::Connected { peer: b.device, prefix: Prefix::Unknown });
+    b.feed(Input::Connected { peer: a.device, prefix: Prefix::Unknown });
     exchange(a, b);
 }
 

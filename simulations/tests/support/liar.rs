@@ -7,6 +7,7 @@ use bitchat_protocol::id::{DeviceId, InvitationToken, MessageId, SessionId};
 use bitchat_protocol::invitation::{ContactRecord, Invitation, Target};
 use bitchat_protocol::prekey::{OneTimeKeys, Prekeys};
 use bitchat_protocol::ratchet::{SEALED_HEADER_BYTES, Sealed};
+use bitchat_protocol::resilience::Prefix;
 use bitchat_protocol::session::{Peer, Session};
 use bitchat_protocol::time::UnixMillis;
 use rand_chacha::ChaCha20Rng;
@@ -80,7 +81,7 @@ impl Liar {
         let (record, token) = record_behind(&of.invitation(true).0);
         let mut liar = Self::new(seed, &record, Some(token));
         liar.say(of, 1, Body::Hello);
-        of.feed(Input::Connected { peer: liar.device });
+        of.feed(Input::Connected { peer: liar.device, prefix: Prefix::Unknown });
         of.flush();
         of.sends.clear();
         liar

@@ -9,7 +9,7 @@ use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, mdns, ping};
 
-use super::super::address::{device_of, is_tcp, peer_of};
+use super::super::address::{device_of, is_tcp, peer_of, prefix_of};
 use super::super::link::{Budget, Link};
 use super::super::peer::{Connection, Dial, Peer};
 use super::super::swarm::BehaviourEvent;
@@ -106,7 +106,8 @@ impl Hub {
             self.swarm.close_connection(connection);
             return self.counters().connections_refused.one();
         };
-        let (path, outbound) = route(endpoint);
+        let ((path, outbound), prefix) =
+            (route(endpoint), prefix_of(endpoint.get_remote_address()));
         self.counters().connections_opened.of(path, outbound).one();
         let peer = self.peers.entry(device).or_insert_with(|| Peer::new(id));
         peer.dial.take_if(|dial| dial.id == connection);
@@ -123,7 +124,14 @@ impl Hub {
             }
         }
         let since = Instant::now();
-        peer.connections.push(Connection { id: connection, path, outbound, since, rtt: None });
+        peer.connections.push(Connection {
+            id: connection,
+            path,
+            outbound,
+            since,
+            prefix,
+            rtt: None,
+        });
         if !stale.is_empty() {
             for old in stale {
                 self.swarm.close_connection(old);
@@ -136,7 +144,7 @@ impl Hub {
             let (link, handle) = Link::new(device, id, outbound, budget, self.links.clone());
             peer.link = Some(handle);
             self.tasks.spawn(link.run());
-            self.tell(Event::Connected { peer: device });
+            self.tell(Event::Connected { peer: device, prefix });
         }
         self.touch();
     }
