@@ -168,6 +168,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 self.placed(place);
                 Ok(())
             }
+            Input::Answered { .. } | Input::Unanswered { .. } => Ok(()),
             Input::Timeout => self.timeout(),
             Input::Persisted(durable) => {
                 self.store.persisted(durable.batch());

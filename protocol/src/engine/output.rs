@@ -8,6 +8,7 @@ use super::limits::RateClass;
 use crate::copies::CopiesSeen;
 use crate::error::Code;
 use crate::id::{AccountId, DeviceId, MessageId, SendToken};
+use crate::mailbox::Ask;
 use crate::outbox::DeliveryState;
 use crate::prekey::{PrekeyUse, Remaining};
 use crate::store::Batch;
@@ -26,6 +27,8 @@ pub enum Output {
         /// The frame.
         frame: Vec<u8>,
     },
+    /// Ask a mailbox node, then say `Input::Answered` or `Input::Unanswered`, one of them once.
+    Ask(Ask),
     /// Tell the peer that its frame is refused.
     Refuse {
         /// Whom.

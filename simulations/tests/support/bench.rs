@@ -190,7 +190,7 @@ impl Bench {
                     self.unsaid.push((number, code, retry_after));
                 }
                 Output::Fact(fact) => self.facts.push(fact),
-                Output::Connect { .. } => {}
+                Output::Connect { .. } | Output::Ask(_) => {}
             }
         }
     }
