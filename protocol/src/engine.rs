@@ -15,7 +15,7 @@
 //!
 //! One file for each kind of input: `request`, `contacts` and `forget` (commands), `frame`, `admit` and
 //! `deliver` (what arrives), `drain` and `ask` (what leaves), `prekeys` (what others ask for), `export`
-//! and `import` (files), `connection`, `timeout`, `commit`.
+//! and `import` (files), `connection`, `timeout`. What may leave when: `store::Commit`.
 
 pub mod command;
 pub mod input;
@@ -24,7 +24,6 @@ pub mod output;
 mod admit;
 mod archive;
 mod ask;
-mod commit;
 mod connection;
 mod contacts;
 mod copies;
@@ -75,11 +74,10 @@ use crate::invitation::Issued;
 use crate::outbox::{Outbox, Place};
 use crate::prekey::{Pool, Prekeys};
 use crate::session::Sessions;
-use crate::store::{BatchId, Overlay, Store};
+use crate::store::{BatchId, Commit, Overlay, Store};
 use crate::time::{Moment, Now};
 
 use ask::Asked;
-use commit::Commit;
 use heal::Heals;
 use limits::Limits;
 use timeout::Purge;
@@ -132,7 +130,7 @@ pub struct Engine<S, R> {
     /// Whether what is written should go to the disk now; see [`Engine::seal_soon`].
     seal_now: bool,
     timers: Timers,
-    commit: Commit,
+    commit: Commit<Output>,
 }
 
 impl<S: Store, R: CryptoRng> Engine<S, R> {
@@ -222,7 +220,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     /// Whether nothing is written, withheld or on its way to the disk.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        !self.has_writes() && self.store.in_flight() == 0 && self.commit.len() == 0
+        !self.has_writes() && self.store.in_flight() == 0 && self.commit.is_empty()
     }
 
     /// The store below, without what is not durable yet.
