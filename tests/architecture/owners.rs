@@ -54,6 +54,7 @@ const GENERATED: &[(&str, &[&str], &str)] = &[
     ("protocol/src/inbox/reader", &["rest"], "the row of a reader"),
     ("protocol/src/outbox/delivery", &["rest"], "the row of a delivery"),
     ("protocol/src/session/record", &["wire", "rest"], "the row keeps the `Initial`"),
+    ("protocol/src/mailbox/host/rental", &["rest"], "the row of a rental"),
     ("node/src/network", &["wire"], "the link codec"),
 ];
 

@@ -19,41 +19,14 @@ use crate::mailbox::{
     Admission, Answer, Ask, Order, Question, QueueKey, Request, RequestId, Response, SignedOrder,
     Tag, Token, find_work,
 };
-use crate::store::{Batch, Key, MemoryStore, Row, Store, StoreError, Table, TableCursor};
+use crate::store::{Batch, MemoryStore, Table};
 use crate::time::{Moment, Now, UnixMillis};
 
 pub(super) const WALL: u64 = 1_800_000_000_000;
 pub(super) const DAY: Duration = Duration::from_secs(24 * 3_600);
 
 /// One store that both the host and its driver hold.
-#[derive(Clone, Default)]
-pub(super) struct Shared(Rc<RefCell<MemoryStore>>);
-
-impl Store for Shared {
-    fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
-        self.0.borrow().get(key)
-    }
-    fn scan(&self, t: Table, scope: &[u8], from: &[u8], n: usize) -> Result<Vec<Row>, StoreError> {
-        self.0.borrow().scan(t, scope, from, n)
-    }
-    fn scan_back(
-        &self,
-        t: Table,
-        scope: &[u8],
-        before: Option<&[u8]>,
-        n: usize,
-    ) -> Result<Vec<Row>, StoreError> {
-        self.0.borrow().scan_back(t, scope, before, n)
-    }
-    fn walk(
-        &self,
-        t: Table,
-        after: Option<&TableCursor>,
-        n: usize,
-    ) -> Result<(Vec<Vec<u8>>, Option<TableCursor>), StoreError> {
-        self.0.borrow().walk(t, after, n)
-    }
-}
+type Shared = Rc<RefCell<MemoryStore>>;
 
 /// A node with a clock and a disk.
 pub(super) struct Node {
@@ -132,7 +105,7 @@ impl Node {
     }
 
     pub(super) fn commit(&mut self, batch: &Batch) {
-        let durable = self.store.0.borrow_mut().commit(batch);
+        let durable = self.store.borrow_mut().commit(batch);
         self.feed(HostInput::Persisted(durable));
     }
 

@@ -120,7 +120,7 @@ fn an_ended_rental_leaves_nothing_and_its_cursors_are_not_used_again() {
     assert_eq!(node.order(1, &Order::Fetch { after: 0, wait_ms: 0 }), UNKNOWN);
     assert_eq!(node.deposit(7, node.later(DAY), b"x"), UNKNOWN);
     node.pass(Duration::from_secs(1));
-    assert_eq!(node.store.0.borrow().count(Table::MailboxEnvelope), 0);
+    assert_eq!(node.store.borrow().count(Table::MailboxEnvelope), 0);
     assert_eq!((node.host.view().bytes, node.host.view().rentals), (0, 0));
 
     node.rent(1, None);
@@ -133,7 +133,7 @@ fn an_ended_rental_leaves_nothing_and_its_cursors_are_not_used_again() {
 
     node.order(1, &Order::End);
     node.pass(DAY * 40);
-    assert_eq!(node.store.0.borrow().rows().count(), 0, "all rows are gone");
+    assert_eq!(node.store.borrow().rows().count(), 0, "all rows are gone");
     assert_eq!(node.host.poll_timeout(), None, "and nothing wakes the node");
 }
 

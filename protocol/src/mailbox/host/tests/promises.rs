@@ -65,7 +65,7 @@ fn custody_ends_with_its_time_and_leaves_nothing() {
     node.pass(Duration::from_secs(700));
 
     assert!(node.fetch(1, 0).is_empty());
-    let rows = node.store.0.borrow();
+    let rows = node.store.borrow();
     for table in [Table::MailboxEnvelope, Table::MailboxHeld] {
         assert_eq!(rows.count(table), 0, "{table:?}");
     }
@@ -143,7 +143,7 @@ fn a_tag_lets_in_until_its_time_and_one_that_is_removed_does_not() {
     node.pass(DAY * 35 + Duration::from_secs(700));
 
     assert!(is_refused(&node.deposit(7, node.later(DAY), b"a"), RefusalCode::Unknown));
-    assert_eq!(node.store.0.borrow().count(Table::MailboxTag), 0);
+    assert_eq!(node.store.borrow().count(Table::MailboxTag), 0);
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn prekeys_leave_after_the_batch_that_deletes_them() {
     node.commit(&batch);
     node.settle();
     assert!(matches!(node.answer(id), Some(Answer::Prekeys(offer)) if offer.x25519.is_some()));
-    assert_eq!(node.store.0.borrow().count(Table::MailboxPrekey), 0);
+    assert_eq!(node.store.borrow().count(Table::MailboxPrekey), 0);
 }
 
 #[test]
