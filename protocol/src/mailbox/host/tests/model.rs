@@ -66,6 +66,7 @@ impl Model {
         while let Some(batch) = self.node.poll() {
             match self.crash.take() {
                 Some(committed) => {
+                    assert!(self.node.answer(id).is_none(), "before its batch is durable");
                     if committed {
                         let _ = self.node.store.borrow_mut().commit(&batch);
                     }
