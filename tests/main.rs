@@ -12,15 +12,19 @@
 
 mod architecture;
 mod backup;
+mod breakers;
 mod carried;
 mod cli;
 mod crash;
+mod degradation;
 mod errors;
 mod harness;
 mod healing;
 mod keys;
+mod ladder;
 mod messaging;
 mod monitoring;
 mod power_cut;
 mod secrecy;
+mod small_disk;
 mod trust;

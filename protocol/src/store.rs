@@ -56,6 +56,10 @@ pub enum Table {
     OneTimePrekey = 15,
     /// `rest::Owed`. Scope: account; order: number.
     Owed = 20,
+    /// `rest::SendId`. Scope: the id that a user's program gave.
+    SendId = 22,
+    /// `rest::Pause`. Scope: account.
+    Pause = 23,
     /// `rest::MailboxRental`, a queue that this node keeps. Scope: queue.
     MailboxRental = 30,
     /// `rest::MailboxTag`. Scope: tag.

@@ -38,6 +38,8 @@ pub(crate) struct Contact {
     pub(crate) safety_number: String,
     pub(crate) safety_code: String,
     pub(crate) policy: String,
+    /// Whether it is told that its messages were read.
+    pub(crate) read_receipts: bool,
     pub(crate) key_change: Option<KeyChange>,
     pub(crate) addresses: Vec<String>,
     pub(crate) connected: bool,
@@ -70,6 +72,16 @@ pub(crate) struct Delivery {
     pub(crate) state: String,
     pub(crate) evidence: Option<String>,
     pub(crate) at_ms: u64,
+    /// Only where a wait was in vain: an open breaker alone is the reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) withheld: Option<Withheld>,
+}
+
+/// A message was not even tried.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Withheld {
+    pub(crate) operation: String,
+    pub(crate) retry_after_ms: u64,
 }
 
 /// A message of the inbox or of a conversation.
@@ -88,6 +100,8 @@ pub(crate) struct Message {
     pub(crate) late: bool,
     pub(crate) unreadable: bool,
     pub(crate) index: u64,
+    /// Place in the order that both sides see.
+    pub(crate) lamport: u64,
     /// Only in a conversation: whom it is with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) contact: Option<String>,
@@ -123,6 +137,49 @@ pub(crate) struct QueueRow {
     pub(crate) bytes: u64,
 }
 
+/// Everything that is known of a message of ours.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Track {
+    #[serde(flatten)]
+    pub(crate) delivery: Delivery,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) custody: Vec<Custody>,
+    /// When a receipt came although the message had ended.
+    pub(crate) late_receipt_ms: Option<u64>,
+    pub(crate) waits: Option<Waits>,
+}
+
+/// A state that a message reached.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Step {
+    pub(crate) state: String,
+    pub(crate) at_ms: u64,
+    pub(crate) evidence: String,
+}
+
+/// What a mailbox signed.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Custody {
+    pub(crate) mailbox: String,
+    pub(crate) envelope: String,
+    pub(crate) until_ms: u64,
+    pub(crate) at_ms: u64,
+    pub(crate) receipt: String,
+}
+
+/// What is done about a message that waits for its receipt.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Waits {
+    pub(crate) created_ms: u64,
+    pub(crate) expires_ms: u64,
+    pub(crate) attempts: u64,
+    pub(crate) bytes: u64,
+    pub(crate) next_attempt_ms: Option<u64>,
+    pub(crate) last_error: Option<String>,
+    pub(crate) last_error_ms: Option<u64>,
+    pub(crate) blocked: bool,
+}
+
 /// A page of sealed envelopes.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Exported {
@@ -155,14 +212,34 @@ pub(crate) struct Imported {
     pub(crate) busy: Vec<usize>,
 }
 
-/// A device that we are connected to.
+/// A device that we are connected to, or that a circuit breaker holds.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Peer {
     pub(crate) peer: String,
-    pub(crate) path: String,
+    pub(crate) connected: bool,
+    pub(crate) path: Option<String>,
     pub(crate) rtt_ms: Option<u64>,
-    pub(crate) breakers: Vec<String>,
+    pub(crate) breakers: Vec<Breaker>,
     pub(crate) contact: Option<String>,
+}
+
+/// A circuit breaker that has counted a failure lately.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Breaker {
+    pub(crate) operation: String,
+    pub(crate) state: String,
+    pub(crate) failures: u32,
+    pub(crate) cause: String,
+    pub(crate) until_ms: Option<u64>,
+    pub(crate) retry_after_ms: Option<u64>,
+}
+
+/// How many circuit breakers are in each state.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Breakers {
+    pub(crate) closed: u64,
+    pub(crate) half_open: u64,
+    pub(crate) open: u64,
 }
 
 /// How the node is.
@@ -177,6 +254,8 @@ pub(crate) struct Status {
     pub(crate) outbox: Outbox,
     #[serde(default)]
     pub(crate) prekeys: Prekeys,
+    #[serde(default)]
+    pub(crate) breakers: Breakers,
     /// Everything else that the node says, passed on as it is.
     #[serde(flatten)]
     pub(crate) other: Map<String, Value>,

@@ -82,12 +82,13 @@ impl Class {
         const SEEN: u8 = Table::Seen as u8;
         const READER: u8 = Table::Reader as u8;
         const REPLAY: u8 = Table::Replay as u8;
+        const SEND_ID: u8 = Table::SendId as u8;
         // What a mailbox node keeps for others: much of it, sealed by its senders.
         const MAILBOX_FIRST: u8 = Table::MailboxRental as u8;
         const MAILBOX_LAST: u8 = Table::MailboxFellows as u8;
         match table {
             MESSAGE | HELD => Self::Conversation,
-            DELIVERY | INBOX | SEEN | READER | REPLAY | MAILBOX_FIRST..=MAILBOX_LAST => {
+            DELIVERY | INBOX | SEEN | READER | REPLAY | SEND_ID | MAILBOX_FIRST..=MAILBOX_LAST => {
                 Self::Chain(Chain::Long)
             }
             _ => Self::Chain(Chain::Hour),

@@ -22,6 +22,7 @@ mod opening;
 mod rest;
 mod sealed;
 mod seeds;
+mod stream;
 
 pub use codec::{
     certificate, contact_record, content, frame, ids, invitation_link, one_time_prekeys,
@@ -32,12 +33,13 @@ pub use opening::{handshake_accept, ratchet_open};
 pub use rest::{backup, ratchet_record, rows, session_record};
 pub use sealed::sealed;
 pub use seeds::seeds;
+pub use stream::link_stream;
 
 /// What a target does with its bytes.
 pub type Body = fn(&[u8]);
 
 /// Every target: the name is that of its file and of its folder of the corpus.
-pub const TARGETS: [(&str, Body); 16] = [
+pub const TARGETS: [(&str, Body); 17] = [
     ("backup", backup),
     ("certificate", certificate),
     ("contact_record", contact_record),
@@ -47,6 +49,7 @@ pub const TARGETS: [(&str, Body); 16] = [
     ("hostile_network", hostile_network),
     ("ids", ids),
     ("invitation_link", invitation_link),
+    ("link_stream", link_stream),
     ("mailbox", mailbox),
     ("one_time_prekeys", one_time_prekeys),
     ("ratchet_open", ratchet_open),

@@ -1,10 +1,11 @@
 //! The valid encodings that the corpora start from.
 
+use bitchat_proto::stream::{Control, put_frame};
 use bitchat_proto::{rest, wire};
 use bitchat_protocol::backup::{Counts, Head, Item};
 use bitchat_protocol::contact::{Contact, KeyPolicy};
 use bitchat_protocol::crypto::{AgeHeader, PAYLOAD_NONCE_BYTES, Secret};
-use bitchat_protocol::envelope::{Body, Content, Envelope, Frame, Introduction};
+use bitchat_protocol::envelope::{Body, Content, Envelope, Frame, Introduction, Receipts};
 use bitchat_protocol::id::{InvitationToken, MessageId, SessionId};
 use bitchat_protocol::inbox::Conversation;
 use bitchat_protocol::invitation::{Invitation, Target};
@@ -16,6 +17,7 @@ use bitchat_protocol::sealed::seal;
 use bitchat_protocol::session::{Peer, Session};
 use bitchat_protocol::time::UnixMillis;
 use prost::Message;
+use prost::bytes::BytesMut;
 
 use super::forge::{Forger, NOW};
 use super::keys::{Device, certificate_of, live, one_time, pair, rng};
@@ -69,6 +71,7 @@ pub fn seeds() -> Vec<Seed> {
         ("prekey-request", Frame::PrekeyRequest(Some(TOKEN))),
         ("prekey-response", Frame::PrekeyResponse(offer)),
     ];
+    seeds.extend(streams());
     seeds.extend(frames.map(|(name, frame)| ("frame", name, frame.encode())));
     seeds.extend(backups(&alice));
     seeds.extend(contents(&alice));
@@ -99,6 +102,7 @@ fn conversation_rows() -> Vec<Seed> {
         device: device.clone(),
         shown: 7,
         heads: vec![message.clone()],
+        heard: 2,
     };
     let held = rest::Held {
         account: account.clone(),
@@ -107,8 +111,20 @@ fn conversation_rows() -> Vec<Seed> {
         until_ms: NOW.0,
         device: device.clone(),
     };
-    let delivery =
-        rest::Delivery { state: 4, at_ms: 1, account: account.clone(), evidence: "x".to_owned() };
+    let step = |state| rest::DeliveryStep { state, at_ms: 1, evidence: "x".to_owned() };
+    let custody = rest::Custody {
+        mailbox: device.clone(),
+        envelope: vec![5; 32],
+        until_ms: NOW.0,
+        receipt: vec![6; 100],
+        at_ms: 1,
+    };
+    let delivery = rest::Delivery {
+        account: account.clone(),
+        steps: vec![step(1), step(3), step(10)],
+        custody: vec![custody],
+        late_ms: 2,
+    };
     let seen = rest::Seen {
         device,
         message: message.clone(),
@@ -125,6 +141,25 @@ fn conversation_rows() -> Vec<Seed> {
         ("rows", "inbox", rest::Inbox { account, index: 1 }.encode_to_vec()),
         ("rows", "replay", rest::Replay { at_ms: 1, hash: vec![4; 32] }.encode_to_vec()),
         ("rows", "owed", rest::Owed { messages: vec![message], at_ms: 1 }.encode_to_vec()),
+    ]
+}
+
+/// Two cuts, then frames, half a frame, or what is none.
+fn streams() -> [Seed; 5] {
+    let frame = Frame::RecordRequest(TOKEN).encode();
+    let mut stream = BytesMut::from(&[2, 1, 7][..]);
+    put_frame(&mut stream, &frame);
+    let half = stream[..stream.len() / 2].to_vec();
+    Control::Refusal { number: 300, code: 2, retry_after_ms: 1_500 }.put(&mut stream);
+    Control::Accepted { upto: 1 }.put(&mut stream);
+    put_frame(&mut stream, &[7; 300]);
+    [
+        ("link_stream", "frames", stream.to_vec()),
+        ("link_stream", "half", half),
+        // The greatest length, and none of its bytes.
+        ("link_stream", "claim", vec![2, 1, 7, 0x80, 0x80, 0x10]),
+        ("link_stream", "long", vec![2, 1, 7, 0x81, 0x80, 0x10, 0, 0]),
+        ("link_stream", "padded", vec![2, 1, 7, 0x81, 0x80, 0x00, 0, 0]),
     ]
 }
 
@@ -181,7 +216,7 @@ fn contents(alice: &Device) -> [Seed; 5] {
     };
     let bodies = [
         ("text", Body::Text("héllo".to_owned())),
-        ("receipts", Body::Receipts(vec![MESSAGE; 3])),
+        ("receipts", Body::Receipts(Receipts { delivered: vec![MESSAGE; 3], read: vec![MESSAGE] })),
         ("hello", Body::Hello),
         ("update", Body::Update),
         ("unreadable", Body::Unreadable(vec![MESSAGE])),
@@ -254,6 +289,7 @@ fn contact(alice: &Device) -> Contact {
         generation: 1,
         addresses: vec!["/ip4/192.0.2.1/udp/4001/quic-v1".to_owned()],
         token: Some(TOKEN),
+        read_receipts: None,
         verified: false,
         added: NOW,
         former: Vec::new(),

@@ -9,13 +9,11 @@ use super::{DeliveryState, Engine};
 use crate::envelope::Body;
 use crate::error::{Code, Error};
 use crate::id::{DeviceId, SendToken};
+use crate::outbox::PAUSE_MAX;
 use crate::store::Store;
 
 /// Pause after a peer says that it is busy without saying for how long.
 const BUSY_PAUSE: Duration = Duration::from_secs(1);
-
-/// The longest pause that a peer may impose on us.
-const BUSY_PAUSE_MAX: Duration = Duration::from_secs(600);
 
 /// Pause before a send that failed on a standing link (its queue was full) is tried again.
 const FULL_PAUSE: Duration = Duration::from_millis(50);
@@ -23,7 +21,7 @@ const FULL_PAUSE: Duration = Duration::from_millis(50);
 impl<S: Store, R: CryptoRng> Engine<S, R> {
     pub(super) fn connected(&mut self, peer: DeviceId) -> Result<(), Error> {
         self.links.insert(peer);
-        self.dialling.remove(&peer);
+        self.link_came(peer);
         let Some(contact) = self.book.of_device(&peer) else {
             self.show_newest(peer); // If it is one that a contact had before.
             return Ok(());
@@ -46,11 +44,12 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
 
     pub(super) fn disconnected(&mut self, peer: DeviceId) -> Result<(), Error> {
         let stood = self.links.remove(&peer);
-        self.dialling.remove(&peer);
         self.told.remove(&peer);
         let unlinked = self.prekeys_unlinked(peer);
         self.shown.remove(&peer);
-        let Some(account) = self.book.of_device(&peer).map(|contact| contact.account) else {
+        let account = self.book.of_device(&peer).map(|contact| contact.account);
+        self.link_went(peer, account);
+        let Some(account) = account else {
             return unlinked;
         };
         self.timers.cancel(Reason::Retry(account));
@@ -58,6 +57,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         if let Some(queue) = self.outbox.queue_mut(&account) {
             queue.restart();
             queue.failures = if stood { 1 } else { queue.failures.saturating_add(1) };
+            self.trouble(account, if stood { "the link broke" } else { "nobody answered" });
             self.want_link(account);
         }
         unlinked
@@ -73,7 +73,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             return Ok(());
         };
         let account = contact.account;
-        if self.links.contains(&peer) || self.dialling.contains(&peer) {
+        if self.links.contains(&peer) || self.attempts.is_dialling(&peer) {
             return Ok(());
         }
         drop(addresses); // The network keeps them and uses them when told to connect.
@@ -151,14 +151,22 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             Code::Busy | Code::Internal => {
                 let pause = match retry_after {
                     Duration::ZERO => BUSY_PAUSE,
-                    told => told.clamp(FULL_PAUSE, BUSY_PAUSE_MAX),
+                    told => told.clamp(FULL_PAUSE, PAUSE_MAX),
                 };
                 queue.pause(self.now.mono + pause);
                 queue.repeat(sequence);
+                queue.step_begun = true;
                 self.timers.set_if_none(Reason::Retry(account), self.now.mono + pause);
+                if !retry_after.is_zero() {
+                    self.told_to_wait(account, pause);
+                }
+                self.trouble(account, "the recipient's node is busy");
             }
             // It could not be opened there. The row stays; it is sent again when its receipt is overdue.
-            Code::Rejected => self.founding_refused(account)?,
+            Code::Rejected => {
+                self.trouble(account, "the recipient's node could not take it");
+                self.founding_refused(account)?;
+            }
         }
         Ok(())
     }
@@ -167,6 +175,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         let addresses = crate::invitation::best_addresses(addresses);
         if addresses != self.addresses {
             self.addresses = addresses;
+            self.network_changed();
             self.issue_record()?;
             self.greet_rounds = 0;
             self.tell_record()?;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rand_core::CryptoRng;
 
+use super::breakers::DIAL_MAX;
 use super::command::{CommandError, ContactView, Who};
 use super::timeout::FAILED_PAUSE;
 use super::timer::Reason;
@@ -17,6 +18,7 @@ use crate::invitation::ContactRecord;
 use crate::outbox::{self, OutboxRow, Place};
 use crate::prekey::OneTimeKeys;
 use crate::resilience::Backoff;
+use crate::resilience::breaker::Permit;
 use crate::session::{Peer, Session};
 use crate::store::{Store, StoreError};
 
@@ -24,10 +26,7 @@ use crate::store::{Store, StoreError};
 pub(super) const RETRY: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(600));
 
 /// The shortest wait between attempts, so that full jitter never makes a busy loop.
-const RETRY_MIN: Duration = Duration::from_millis(200);
-
-/// How long a dial may stay unanswered before it counts as failed.
-const DIAL_MAX: Duration = Duration::from_secs(60);
+pub(super) const RETRY_MIN: Duration = Duration::from_millis(200);
 
 /// How long a receipt may take on a standing link before the frame is sent again; doubles.
 const RECEIPT_WAIT: Duration = Duration::from_secs(10);
@@ -61,21 +60,38 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             self.want_link(account);
             return Ok(());
         }
+        if let Some(until) = self.messages_withheld(device) {
+            self.timers.set_if_none(Reason::Retry(account), until);
+            return Ok(());
+        }
         if self.awaits_prekeys(account, device)? {
             return Ok(());
         }
-        while let Some((sequence, _)) =
-            self.outbox.queue(&account).and_then(|queue| queue.next_to_send(self.now.mono))
-        {
+        let mut repeats = true;
+        while let Some(sequence) = self.next_row(account, repeats) {
             if !self.has_way(account, device)? {
                 return self.ask_for_record(account, device);
             }
-            self.hand_over((account, sequence), device)?;
+            let repeat = self.outbox.queue(&account).is_some_and(|queue| queue.is_repeat(sequence));
+            if !self.may_hand_over(account, sequence) {
+                repeats = false; // What was not sent yet need not wait for what was.
+                continue;
+            }
+            match self.leave_to_send(device) {
+                Ok(permit) => self.hand_over((account, sequence), device, permit)?,
+                Err(until) => {
+                    if let Some(queue) = self.outbox.queue_mut(&account).filter(|_| repeat) {
+                        queue.step_begun = true; // The attempt of this step is still to come.
+                    }
+                    self.timers.set_if_none(Reason::Retry(account), until);
+                    break;
+                }
+            }
         }
         // Whatever else set the deadline: what is paused goes on when its pause ends.
-        if let Some(until) = self.outbox.queue(&account).and_then(|queue| queue.paused_until)
-            && self.now.mono < until
-        {
+        let closed =
+            self.outbox.queue(&account).and_then(|queue| queue.closed_until(self.now.mono));
+        if let Some(until) = closed {
             self.timers.set_if_none(Reason::Retry(account), until);
         }
         Ok(())
@@ -117,7 +133,12 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         Ok(())
     }
 
-    fn hand_over(&mut self, place: Place, device: DeviceId) -> Result<(), Error> {
+    fn hand_over(
+        &mut self,
+        place: Place,
+        device: DeviceId,
+        permit: Option<Permit>,
+    ) -> Result<(), Error> {
         let (session, frame) = self.frame_of(place, device)?;
         let token = self.take_token();
         let Some(queue) = self.outbox.queue_mut(&place.0) else {
@@ -129,6 +150,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             self.fact(Fact::Retried);
         }
         self.tokens.insert(token, place);
+        self.handed_over((place.0, device), token, permit);
         self.after_writes(Output::Send { peer: device, token, frame });
         Ok(())
     }
@@ -289,9 +311,13 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         if self.links.contains(&peer) {
             return self.drain(account);
         }
-        self.dialling.insert(peer);
-        self.timers.set(Reason::Retry(account), self.now.mono + DIAL_MAX);
-        self.at_once(Output::Connect { peer, addresses });
+        match self.leave_to_dial(peer) {
+            Ok(()) => {
+                self.timers.set(Reason::Retry(account), self.now.mono + DIAL_MAX);
+                self.at_once(Output::Connect { peer, addresses });
+            }
+            Err(until) => self.timers.set(Reason::Retry(account), until),
+        }
         Ok(())
     }
 
@@ -311,6 +337,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         };
         if queue.repeat_oldest(REPEATED) > 0 {
             queue.overdue = queue.overdue.saturating_add(1);
+            queue.step_begun = true;
+            self.trouble(account, "no receipt in time");
         }
         self.drain(account)?;
         self.await_receipts(account);
@@ -340,7 +368,6 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     pub(super) fn encrypt_again(&mut self, account: AccountId, session: SessionId) {
         if let Some(queue) = self.outbox.queue_mut(&account) {
             queue.forget_other_sessions(session);
-            // Whoever starts a session takes messages, whatever it said before.
             queue.paused_until = None;
             self.timers.set(Reason::Retry(account), self.now.mono);
         }

@@ -45,7 +45,10 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         self.asked.remove(&contact.device);
         self.told.remove(&contact.device);
         self.receipts.remove(&account);
+        self.unsaid.remove(&account);
+        self.welcome_again(account);
         self.heals.forget(&account);
+        self.forget_attempts(account, contact.device);
         inbox::forget_owed(&mut self.store, account)?;
         self.store.delete(Key::of(Table::Contact, &account.0));
         self.book.remove(&account);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rand_core::CryptoRng;
 
 use super::Engine;
+use super::breakers::Attempts;
 use super::copies::read_copies;
 use super::heal::Heals;
 use super::limits::Limits;
@@ -17,11 +18,13 @@ use crate::id::InvitationToken;
 use crate::identity::Identity;
 use crate::inbox::{Conversations, Held};
 use crate::invitation::{ContactRecord, Issued};
-use crate::outbox::Outbox;
+use crate::outbox::{self, Outbox, PAUSE_MAX};
 use crate::prekey::{Pool, Prekeys};
+use crate::resilience::RetryBudget;
+use crate::resilience::breaker::{BREAKERS_MAX, Breakers, Policy};
 use crate::session::Sessions;
 use crate::store::{Commit, Key, Overlay, Store, StoreError, Table};
-use crate::time::Now;
+use crate::time::{ExpiryClock, Now};
 
 /// Who the engine is and how it begins.
 #[derive(Debug)]
@@ -32,6 +35,8 @@ pub struct Setup {
     pub nickname: String,
     /// Whether to dial contacts at the start (a daemon does, a single command does not).
     pub greet: bool,
+    /// Whether contacts are told what was read; a contact's own setting goes before.
+    pub read_receipts: bool,
 }
 
 /// Rows read at a time.
@@ -50,7 +55,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         };
         let pool = Pool::load(&store)?;
         let record = store.get(&record_key())?.unwrap_or_default();
-        let (book, copies) = (read_book(&store)?, read_copies(&store)?);
+        let (book, copies) =
+            (read_book(&store)?, read_copies(&store, setup.identity.certificate())?);
         let next_cursor = store
             .scan_back(Table::Inbox, &[], None, 1)?
             .first()
@@ -64,11 +70,13 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             pool_dirty: true,
             asked: BTreeMap::new(),
             held: Held::load(&store)?,
-            outbox: Outbox::load(&store)?,
+            outbox: read_outbox(&store, now)?,
+            send_ids: outbox::count_send_ids(&store)?,
             invitations: read_invitations(&store)?,
             store: Overlay::new(store),
             rng,
             now,
+            expiry: ExpiryClock::starting(now),
             book,
             sessions: Sessions::default(),
             conversations: Conversations::default(),
@@ -77,12 +85,16 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             links: BTreeSet::new(),
             shown: BTreeSet::new(),
             copies,
-            dialling: BTreeSet::new(),
+            breakers: Breakers::new(Policy::default(), BREAKERS_MAX),
+            attempts: Attempts::default(),
             addresses: Vec::new(),
             record,
             told: BTreeMap::new(),
             record_sequence: 0,
             receipts: BTreeMap::new(),
+            unsaid: BTreeMap::new(),
+            read_receipts: setup.read_receipts,
+            budget: RetryBudget::new(now.mono),
             tokens: BTreeMap::new(),
             next_token: 0,
             next_cursor,
@@ -104,7 +116,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             Ok(record) => {
                 self.addresses = record.addresses().to_vec();
                 self.record_sequence = record.sequence();
-                if greets {
+                if greets || record.certificate() != self.identity.certificate() {
                     // One for each run, so that two copies that run can be told apart.
                     self.issue_record()?;
                 }
@@ -129,6 +141,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         self.report_outbox();
         self.report_copies();
         self.report_keys();
+        self.report_breakers();
         self.greet_after_restore()
     }
 
@@ -172,6 +185,15 @@ fn for_each(
             None => return Ok(()),
         }
     }
+}
+
+/// What waits, and who asked not to be sent to. A clock that went back makes no pause longer than any may be.
+fn read_outbox(store: &impl Store, now: Now) -> Result<Outbox, StoreError> {
+    let mut outbox = Outbox::load(store)?;
+    for (account, until) in outbox::pauses(store)? {
+        outbox.told(account, now.mono + until.since(now.wall).min(PAUSE_MAX));
+    }
+    Ok(outbox)
 }
 
 fn read_book(store: &impl Store) -> Result<Book, StoreError> {

@@ -12,6 +12,8 @@ pub(super) enum Reason {
     Retry(AccountId),
     /// A receipt is overdue.
     Receipt(AccountId),
+    /// A standing link accepts nothing.
+    Acceptance(AccountId),
     /// One-time prekeys that we asked a contact for are overdue.
     Prekeys(AccountId),
     /// A held message has waited long enough.
@@ -33,6 +35,7 @@ impl Reason {
         match self {
             Self::Retry(_) => "retry",
             Self::Receipt(_) => "receipt",
+            Self::Acceptance(_) => "acceptance",
             Self::Prekeys(_) => "prekeys",
             Self::Held(_) => "held",
             Self::Expiry => "expiry",
@@ -70,6 +73,11 @@ impl Timers {
         if let Some(at) = self.by_reason.remove(&reason) {
             self.by_time.remove(&(at, reason));
         }
+    }
+
+    /// When a deadline stands.
+    pub(super) fn get(&self, reason: Reason) -> Option<Moment> {
+        self.by_reason.get(&reason).copied()
     }
 
     pub(super) fn next(&self) -> Option<(Moment, &'static str)> {

@@ -33,6 +33,8 @@ pub(crate) struct Bench {
     pub(crate) now: Now,
     pub(crate) sends: VecDeque<(DeviceId, SendToken, Vec<u8>)>,
     pub(crate) events: Vec<Event>,
+    /// Every dial that it asked for.
+    pub(crate) dials: Vec<DeviceId>,
     /// Everything that it has refused.
     pub(crate) refused: Vec<(DeviceId, Code, Duration)>,
     /// Refusals that nobody carried back yet, with their numbers.
@@ -91,7 +93,8 @@ impl Bench {
     ) -> Self {
         let identity = moved(seed, generation);
         let device = identity.device().id();
-        let setup = Setup { identity, nickname: nickname.to_owned(), greet: false };
+        let setup =
+            Setup { identity, nickname: nickname.to_owned(), greet: false, read_receipts: false };
         let rng = seed + 1_000 * u64::from(generation) + 1_000_000 * lives;
         let rng = ChaCha20Rng::seed_from_u64(rng);
         let engine = Engine::start(setup, disk.clone(), rng, now).expect("start");
@@ -106,6 +109,7 @@ impl Bench {
             lives,
             sends: VecDeque::new(),
             events: Vec::new(),
+            dials: Vec::new(),
             refused: Vec::new(),
             unsaid: Vec::new(),
             facts: Vec::new(),
@@ -120,7 +124,8 @@ impl Bench {
     /// The process ends and starts again on the same disk.
     pub(crate) fn revive(&mut self, seed: u64) {
         let identity = moved(seed, self.generation);
-        let setup = Setup { identity, nickname: "again".to_owned(), greet: false };
+        let setup =
+            Setup { identity, nickname: "again".to_owned(), greet: false, read_receipts: false };
         // No randomness comes twice, whatever became of the disk.
         self.lives += 1;
         let rng = ChaCha20Rng::seed_from_u64(seed + 77_000 + (self.lives << 32));
@@ -190,7 +195,8 @@ impl Bench {
                     self.unsaid.push((number, code, retry_after));
                 }
                 Output::Fact(fact) => self.facts.push(fact),
-                Output::Connect { .. } | Output::Ask(_) => {}
+                Output::Connect { peer, .. } => self.dials.push(peer),
+                Output::Ask(_) => {}
             }
         }
     }

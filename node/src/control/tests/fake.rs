@@ -9,8 +9,9 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request as HttpRequest, Response, StatusCode};
 use bitchat_protocol::contact::KeyPolicy;
 use bitchat_protocol::engine::{
-    BackupPage, Command, CommandError, ContactView, DeliveryState, DeliveryView, Event, ExportView,
-    IdentityView, ImportView, InvitationView, MessageView, QueueView, Reply, Who,
+    BackupPage, BreakerView, Command, CommandError, ContactView, DeliveryState, DeliveryView,
+    Event, ExportView, IdentityView, ImportView, InvitationView, MessageView, QueueView, Reply,
+    Who, WithheldView,
 };
 use bitchat_protocol::id::{AccountId, DeviceId, MessageId};
 use bitchat_protocol::prekey::PrekeyUse;
@@ -36,6 +37,10 @@ pub(super) struct Memory {
     pub(super) state: Option<DeliveryState>,
     /// What every command fails with, if it does.
     pub(super) failure: Option<CommandError>,
+    /// What keeps every message from being tried.
+    pub(super) withheld: Option<WithheldView>,
+    /// Every circuit breaker.
+    pub(super) breakers: Vec<BreakerView>,
     acknowledged: u64,
 }
 
@@ -53,7 +58,7 @@ impl Fake {
         let (node, mut requests) = Self::silent(16);
         let memory = Arc::clone(&node.memory);
         tokio::spawn(async move {
-            while let Some(Request { command, reply }) = requests.recv().await {
+            while let Some(Request { command, reply, .. }) = requests.recv().await {
                 let answer = memory.lock().unwrap().answer(command);
                 let _ = reply.send(answer);
             }
@@ -162,6 +167,12 @@ impl Memory {
                 self.asked.push(format!("Send {} bytes expires={expires:?}", text.len()));
                 Reply::Delivery(delivery(DeliveryState::Queued))
             }
+            Command::SendOnce { id, text, .. } => {
+                self.asked.push(format!("SendOnce {id} {} bytes", text.len()));
+                Reply::Delivery(delivery(DeliveryState::Queued))
+            }
+            Command::Track(_) | Command::RetryNow(_) => Reply::Track(super::queue::track()),
+            Command::Cancel(id) => return Err(CommandError::Accepted(id)),
             Command::Delivery(_) => {
                 self.asked.push("Delivery".to_owned());
                 Reply::Delivery(delivery(self.state.unwrap_or(DeliveryState::Queued)))
@@ -172,8 +183,9 @@ impl Memory {
                 let messages = self.inbox.iter().filter(|message| message.cursor > after);
                 Reply::Messages(messages.take(max).cloned().collect())
             }
-            Command::Acknowledge { reader, cursor } => {
-                self.asked.push(format!("Acknowledge {reader} {cursor}"));
+            Command::Acknowledge { reader, cursor, only } => {
+                let only = only.map(|who| format!(" only {}", who.0)).unwrap_or_default();
+                self.asked.push(format!("Acknowledge {reader} {cursor}{only}"));
                 self.acknowledged = cursor;
                 Reply::Done
             }
@@ -182,6 +194,8 @@ impl Memory {
                 Reply::Messages(vec![message(1, false), message(0, true)])
             }
             Command::Queue => Reply::Queue(vec![row()]),
+            Command::Breakers => Reply::Breakers(self.breakers.clone()),
+            Command::Withheld(_) => Reply::Withheld(self.withheld),
             Command::AcceptCopy => self.done("AcceptCopy".to_owned()),
             Command::BackupPage { cursor, history } => {
                 self.asked.push(format!("Export {cursor} history={history}"));
@@ -293,6 +307,7 @@ fn contact(name: &str) -> ContactView {
         safety_number: "0".repeat(60),
         safety_code: "bitchat-safety:x".to_owned(),
         policy: KeyPolicy::Tofu,
+        read_receipts: false,
         changed: None,
         waiting: None,
         addresses: Vec::new(),
@@ -323,6 +338,7 @@ pub(super) fn message(cursor: u64, outgoing: bool) -> MessageView {
         name: "bob".to_owned(),
         verified: false,
         text: "hi\u{1b}[2J".to_owned(),
+        lamport: 1,
         sent: UnixMillis(1),
         received: (!outgoing).then_some(UnixMillis(2)),
         gap: 0,
