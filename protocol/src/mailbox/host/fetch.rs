@@ -124,8 +124,7 @@ impl<S: Store, R: CryptoRng> Host<S, R> {
     fn page(&mut self, queue: QueueKey, after: u64) -> Result<Page, Refusal> {
         let mut page = Page { items: Vec::new(), next: after, more: false };
         let mut bytes = 0usize;
-        'read: loop {
-            let Some(from) = page.next.checked_add(1) else { break };
+        'read: while let Some(from) = page.next.checked_add(1) {
             let rows =
                 self.store.scan(Table::MailboxEnvelope, &queue.0, &from.to_be_bytes(), READ)?;
             let is_last = rows.len() < READ;

@@ -43,9 +43,8 @@ impl<S: Store, R: CryptoRng> Host<S, R> {
         id: RequestId,
         signed: &SignedOrder,
     ) -> Answered {
-        let order = signed.open(self.node, peer).map_err(|error| match error {
-            Error::Malformed(_) => REJECTED,
-            _ => UNKNOWN,
+        let order = signed.open(self.node, peer).map_err(|error| {
+            if matches!(error, Error::Malformed(_)) { REJECTED } else { UNKNOWN }
         })?;
         let queue = signed.queue;
         if let Order::Rent { access, request_tag, work } = order {

@@ -187,12 +187,9 @@ impl Node {
     }
 
     pub(super) fn fetch(&mut self, owner: u8, after: u64) -> Vec<(u64, Vec<u8>)> {
-        match self.order(owner, &Order::Fetch { after, wait_ms: 0 }) {
-            Answer::Page(page) => {
-                page.items.into_iter().map(|item| (item.cursor, item.seal)).collect()
-            }
-            other => panic!("no page: {other:?}"),
-        }
+        let answer = self.order(owner, &Order::Fetch { after, wait_ms: 0 });
+        let Answer::Page(page) = answer else { panic!("no page: {answer:?}") };
+        page.items.into_iter().map(|item| (item.cursor, item.seal)).collect()
     }
 }
 

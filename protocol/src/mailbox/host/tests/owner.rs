@@ -95,9 +95,8 @@ fn a_new_rental_needs_work_or_the_operators_word_and_room() {
     let word = HostSettings { access: vec!["sesame".to_owned()], rentals_max: 2, ..settings() };
     let mut node = Node::new(200, word);
     let rent = |access: &str| Order::Rent { access: access.to_owned(), request_tag: None, work: 0 };
-    let code = |answer: Answer| match answer {
-        Answer::Refused { code, .. } => Some(code),
-        _ => None,
+    let code = |answer: Answer| {
+        if let Answer::Refused { code, .. } = answer { Some(code) } else { None }
     };
     assert_eq!(code(node.order(1, &rent("open"))), Some(RefusalCode::Unpaid));
     assert_eq!(code(node.order(1, &rent("sesame"))), None);
