@@ -16,7 +16,7 @@
 //! One file for each kind of input: `request`, `send`, `contacts` and `forget` (commands), `frame`, `admit` and
 //! `deliver` (what arrives), `receipts` (what is said of it), `drain` and `ask` (what leaves), `ladder` (what
 //! became of it), `prekeys` (what others ask for), `export` and `import` (files), `connection`, `breakers` (whether to
-//! try at all), `timeout`, `commit`.
+//! try at all), `timeout`. What may leave when: `store::Commit`.
 
 pub mod command;
 pub mod input;
@@ -26,7 +26,6 @@ mod admit;
 mod archive;
 mod ask;
 mod breakers;
-mod commit;
 mod connection;
 mod contacts;
 mod copies;
@@ -87,12 +86,11 @@ use crate::prekey::{Pool, Prekeys};
 use crate::resilience::RetryBudget;
 use crate::resilience::breaker::Breakers;
 use crate::session::Sessions;
-use crate::store::{BatchId, Overlay, Store, StoreError};
+use crate::store::{BatchId, Commit, Overlay, Store, StoreError};
 use crate::time::{ExpiryClock, Moment, Now};
 
 use ask::Asked;
 use breakers::Attempts;
-use commit::Commit;
 use heal::Heals;
 use limits::Limits;
 use timeout::Purge;
@@ -156,7 +154,7 @@ pub struct Engine<S, R> {
     /// Whether what is written should go to the disk now; see [`Engine::seal_soon`].
     seal_now: bool,
     timers: Timers,
-    commit: Commit,
+    commit: Commit<Output>,
 }
 
 impl<S: Store, R: CryptoRng> Engine<S, R> {
@@ -206,6 +204,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 self.save_limits();
                 Ok(())
             }
+            Input::Answered { .. } | Input::Unanswered { .. } => Ok(()),
             Input::Timeout => self.timeout(),
             Input::Persisted(durable) => {
                 self.store.persisted(durable.batch());
@@ -260,7 +259,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     /// Whether nothing is written, withheld or on its way to the disk.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        !self.has_writes() && self.store.in_flight() == 0 && self.commit.len() == 0
+        !self.has_writes() && self.store.in_flight() == 0 && self.commit.is_empty()
     }
 
     /// The store below, without what is not durable yet.

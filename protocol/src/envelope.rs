@@ -9,7 +9,7 @@
 
 mod content;
 mod letter;
-mod prekeys;
+pub(crate) mod prekeys;
 
 pub use content::{Body, Content, Introduction, Receipts};
 
@@ -111,9 +111,14 @@ impl Frame {
             Some(wire::link::Frame::PrekeyResponse(response)) => {
                 Ok(Self::PrekeyResponse(prekeys::parse_response(response)?))
             }
-            Some(wire::link::Frame::Accepted(_) | wire::link::Frame::Refusal(_)) | None => {
-                Err(Malformed("frame kind"))
-            }
+            // The shell takes those of mailboxes out before.
+            Some(
+                wire::link::Frame::Accepted(_)
+                | wire::link::Frame::Refusal(_)
+                | wire::link::Frame::MailboxRequest(_)
+                | wire::link::Frame::MailboxResponse(_),
+            )
+            | None => Err(Malformed("frame kind")),
         }
     }
 }

@@ -25,7 +25,11 @@ use crate::error::Malformed;
 
 /// Whether each address looks like a multiaddress and all stay inside the limits. The characters
 /// are restricted because addresses end up in terminals and logs.
-fn check_addresses(addresses: &[String]) -> Result<(), Malformed> {
+///
+/// # Errors
+///
+/// [`Malformed`] if one does not, or they are too many.
+pub(crate) fn check_addresses(addresses: &[String]) -> Result<(), Malformed> {
     let all_good = addresses.len() <= ADDRESSES_MAX && addresses.iter().all(|a| is_address(a));
     all_good.then_some(()).ok_or(Malformed("addresses"))
 }

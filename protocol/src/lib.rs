@@ -3,7 +3,7 @@
 //! Ranks (a module imports only from lower ones; `tests/architecture.rs` reads them here):
 //! 0 `time store` · 1 `error` · 2 `id` · 3 `crypto resilience` · 4 `identity ratchet` ·
 //! 5 `prekey` · 6 `invitation` · 7 `handshake` · 8 `session contact copies` · 9 `sealed` · 10 `envelope` ·
-//! 11 `inbox outbox` · 12 `backup` · 13 `engine`.
+//! 11 `inbox outbox mailbox` · 12 `backup` · 13 `engine`.
 
 pub mod backup;
 pub mod contact;
@@ -17,6 +17,7 @@ pub mod id;
 pub mod identity;
 pub mod inbox;
 pub mod invitation;
+pub mod mailbox;
 pub mod outbox;
 pub mod prekey;
 pub mod ratchet;

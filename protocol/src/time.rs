@@ -57,7 +57,7 @@ impl Add<Duration> for Moment {
 }
 
 /// Wall-clock time: milliseconds since 1970-01-01 UTC. May jump; never used to measure a wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnixMillis(pub u64);
 
 impl UnixMillis {

@@ -345,7 +345,7 @@ impl World {
                 Output::Refuse { number, code, retry_after, .. } => {
                     self.refuse(node, number, code, retry_after);
                 }
-                Output::Event(_) => {}
+                Output::Event(_) | Output::Ask(_) => {}
             }
         }
     }

@@ -15,6 +15,7 @@ use bitchat_protocol::engine::{
 };
 use bitchat_protocol::envelope::Frame;
 use bitchat_protocol::identity::{Account, Device, Identity, Phrase};
+use bitchat_protocol::resilience::Prefix;
 use bitchat_protocol::store::Overlay;
 use bitchat_protocol::time::UnixMillis;
 use rand_chacha::ChaCha20Rng;
@@ -150,7 +151,7 @@ fn an_earlier_device_is_told_once_a_link_and_a_stranger_never() {
     link(&mut alice, &mut before);
     let mut earlier = new_device(&mut alice, 2);
     earlier.sends.clear();
-    earlier.feed(Input::Connected { peer: alice.device });
+    earlier.feed(Input::Connected { peer: alice.device, prefix: Prefix::Unknown });
     for _ in 0..60 {
         earlier.pass(Duration::from_secs(1)); // Nobody hands out prekeys: it goes on without.
     }
@@ -171,7 +172,7 @@ fn an_earlier_device_is_told_once_a_link_and_a_stranger_never() {
     };
 
     for peer in [earlier.device, stranger] {
-        alice.feed(Input::Connected { peer });
+        alice.feed(Input::Connected { peer, prefix: Prefix::Unknown });
     }
     assert_eq!(told(&mut alice, earlier.device), 1);
     assert_eq!(told(&mut alice, stranger), 0);

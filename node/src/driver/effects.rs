@@ -1,6 +1,7 @@
 //! Carries out the engine's outputs.
 
-use bitchat_protocol::engine::Output;
+use bitchat_protocol::engine::{Input, Output};
+use bitchat_protocol::mailbox::{Ask, Unanswered};
 
 use super::{Driver, Running};
 use crate::network;
@@ -43,6 +44,9 @@ impl Driver {
             }
             Output::Connect { peer, addresses } => {
                 self.outgoing.push_back(network::Command::Connect { peer, addresses });
+            }
+            Output::Ask(Ask { request, .. }) => {
+                self.feed(Input::Unanswered { request, why: Unanswered::Unreachable });
             }
             Output::Reply { id, reply } => {
                 if let Some(waiting) = self.replies.remove(&id) {

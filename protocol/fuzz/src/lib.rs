@@ -16,6 +16,7 @@ mod codec;
 #[path = "../../tests/support/forge.rs"]
 mod forge;
 mod keys;
+mod mailbox;
 mod network;
 mod opening;
 mod rest;
@@ -26,6 +27,7 @@ mod stream;
 pub use codec::{
     certificate, contact_record, content, frame, ids, invitation_link, one_time_prekeys,
 };
+pub use mailbox::mailbox;
 pub use network::hostile_network;
 pub use opening::{handshake_accept, ratchet_open};
 pub use rest::{backup, ratchet_record, rows, session_record};
@@ -37,7 +39,7 @@ pub use stream::link_stream;
 pub type Body = fn(&[u8]);
 
 /// Every target: the name is that of its file and of its folder of the corpus.
-pub const TARGETS: [(&str, Body); 16] = [
+pub const TARGETS: [(&str, Body); 17] = [
     ("backup", backup),
     ("certificate", certificate),
     ("contact_record", contact_record),
@@ -48,6 +50,7 @@ pub const TARGETS: [(&str, Body); 16] = [
     ("ids", ids),
     ("invitation_link", invitation_link),
     ("link_stream", link_stream),
+    ("mailbox", mailbox),
     ("one_time_prekeys", one_time_prekeys),
     ("ratchet_open", ratchet_open),
     ("ratchet_record", ratchet_record),

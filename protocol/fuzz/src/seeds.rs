@@ -55,6 +55,7 @@ pub fn seeds() -> Vec<Seed> {
         ("rows", "contact", contact(&alice).to_record()),
         ("session_record", "unconfirmed", session.to_record()),
     ];
+    seeds.extend(super::mailbox::seeds());
     let envelope = Envelope {
         session: session.id(),
         message: MESSAGE,

@@ -19,6 +19,10 @@ pub enum Label {
     ContactRecord,
     /// A device offers a one-time prekey.
     OneTimePrekey,
+    /// A mailbox node says that it keeps a sealed envelope.
+    MailboxCustody,
+    /// The owner of a queue orders something of its mailbox node.
+    MailboxOrder,
 }
 
 impl Label {
@@ -28,6 +32,8 @@ impl Label {
             Self::DeviceCertificate => b"bitchat/1 device certificate\0",
             Self::ContactRecord => b"bitchat/1 contact record\0",
             Self::OneTimePrekey => b"bitchat/1 one-time prekey\0",
+            Self::MailboxCustody => b"bitchat/1 mailbox custody\0",
+            Self::MailboxOrder => b"bitchat/1 mailbox order\0",
         }
     }
 }

@@ -7,6 +7,7 @@ use super::settings::Settings;
 use crate::copies::PlaceHash;
 use crate::error::Code;
 use crate::id::{DeviceId, SendToken};
+use crate::mailbox::{RequestId, Unanswered};
 use crate::resilience::Prefix;
 use crate::store::Durable;
 
@@ -76,6 +77,20 @@ pub enum Input {
         code: Code,
         /// Wait at least this long.
         retry_after: Duration,
+    },
+    /// The answer to a question ([`super::Output::Ask`]).
+    Answered {
+        /// Which one.
+        request: RequestId,
+        /// An encoded `wire::Link` with the answer.
+        frame: Vec<u8>,
+    },
+    /// A question has no answer.
+    Unanswered {
+        /// Which one.
+        request: RequestId,
+        /// Why.
+        why: Unanswered,
     },
     /// Our own listen addresses changed (multiaddresses without `/p2p`).
     Addresses(Vec<String>),

@@ -7,6 +7,7 @@ use super::input::CommandId;
 use crate::copies::CopiesSeen;
 use crate::error::Code;
 use crate::id::{AccountId, DeviceId, MessageId, SendToken};
+use crate::mailbox::Ask;
 use crate::outbox::DeliveryState;
 use crate::prekey::{PrekeyUse, Remaining};
 use crate::resilience::breaker::{Counts, Move};
@@ -27,6 +28,8 @@ pub enum Output {
         /// The frame.
         frame: Vec<u8>,
     },
+    /// Ask a mailbox node, then say `Input::Answered` or `Input::Unanswered`, one of them once.
+    Ask(Ask),
     /// Tell the peer that its frame is refused.
     Refuse {
         /// Whom.

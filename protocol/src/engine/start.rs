@@ -7,7 +7,6 @@ use rand_core::CryptoRng;
 
 use super::Engine;
 use super::breakers::Attempts;
-use super::commit::Commit;
 use super::copies::read_copies;
 use super::heal::Heals;
 use super::limits::Limits;
@@ -24,7 +23,7 @@ use crate::prekey::{Pool, Prekeys};
 use crate::resilience::breaker::{BREAKERS_MAX, Breakers, Policy};
 use crate::resilience::{RetryBudget, SavedLimit};
 use crate::session::Sessions;
-use crate::store::{Key, Overlay, Store, StoreError, Table};
+use crate::store::{Commit, Key, Overlay, Store, StoreError, Table};
 use crate::time::{ExpiryClock, Now};
 
 /// Who the engine is and how it begins.

@@ -25,22 +25,29 @@ pub(super) fn parse_request(
     }
 }
 
-pub(super) fn response(offer: Offer) -> wire::PrekeyResponse {
-    let key = |prekey: SignedPrekey| wire::OneTimePrekey {
-        id: prekey.id,
-        key: prekey.key,
-        expires_ms: prekey.expires.0,
-        signature: prekey.signature,
-    };
+pub(crate) fn response(offer: Offer) -> wire::PrekeyResponse {
     wire::PrekeyResponse { x25519: offer.x25519.map(key), ml_kem: offer.ml_kem.map(key) }
 }
 
-pub(super) fn parse_response(raw: wire::PrekeyResponse) -> Result<Offer, Malformed> {
-    let key = |bytes| move |raw: wire::OneTimePrekey| parse_key(raw, bytes);
+/// A key of either kind.
+pub(crate) fn key(prekey: SignedPrekey) -> wire::OneTimePrekey {
+    let SignedPrekey { id, key, expires, signature } = prekey;
+    wire::OneTimePrekey { id, key, expires_ms: expires.0, signature }
+}
+
+pub(crate) fn parse_response(raw: wire::PrekeyResponse) -> Result<Offer, Malformed> {
     Ok(Offer {
-        x25519: raw.x25519.map(key(DH_BYTES)).transpose()?,
-        ml_kem: raw.ml_kem.map(key(KEM_BYTES)).transpose()?,
+        x25519: raw.x25519.map(parse_x25519).transpose()?,
+        ml_kem: raw.ml_kem.map(parse_ml_kem).transpose()?,
     })
+}
+
+pub(crate) fn parse_x25519(raw: wire::OneTimePrekey) -> Result<SignedPrekey, Malformed> {
+    parse_key(raw, DH_BYTES)
+}
+
+pub(crate) fn parse_ml_kem(raw: wire::OneTimePrekey) -> Result<SignedPrekey, Malformed> {
+    parse_key(raw, KEM_BYTES)
 }
 
 fn parse_key(raw: wire::OneTimePrekey, bytes: usize) -> Result<SignedPrekey, Malformed> {

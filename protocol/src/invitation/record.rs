@@ -167,6 +167,7 @@ impl ContactRecord {
             created_ms: self.created.0,
             expires_ms: self.expires.0,
             sequence: self.sequence,
+            mailboxes: Vec::new(),
         }
     }
 

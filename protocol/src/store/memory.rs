@@ -1,7 +1,9 @@
 //! A store in memory for tests and simulations: durable as soon as it is told.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::rc::Rc;
 
 use super::{Batch, Durable, Key, Row, Store, StoreError, Table, TableCursor};
 
@@ -103,5 +105,41 @@ impl Store for MemoryStore {
             )
         });
         Ok((page, next))
+    }
+}
+
+/// One store that a state machine reads and its driver commits to.
+impl<S: Store> Store for Rc<RefCell<S>> {
+    fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
+        self.borrow().get(key)
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        scope: &[u8],
+        from: &[u8],
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.borrow().scan(table, scope, from, limit)
+    }
+
+    fn scan_back(
+        &self,
+        table: Table,
+        scope: &[u8],
+        before: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.borrow().scan_back(table, scope, before, limit)
+    }
+
+    fn walk(
+        &self,
+        table: Table,
+        after: Option<&TableCursor>,
+        limit: usize,
+    ) -> Result<(Vec<Vec<u8>>, Option<TableCursor>), StoreError> {
+        self.borrow().walk(table, after, limit)
     }
 }

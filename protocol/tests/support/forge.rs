@@ -59,6 +59,7 @@ impl Forger {
             created_ms: NOW.0,
             expires_ms: NOW.0 + 1,
             sequence: 1,
+            mailboxes: Vec::new(),
         }
     }
 

@@ -197,6 +197,7 @@ impl Bench {
                 }
                 Output::Fact(fact) => self.facts.push(fact),
                 Output::Connect { peer, .. } => self.dials.push(peer),
+                Output::Ask(_) => {}
             }
         }
     }
