@@ -13,6 +13,7 @@
 
 use std::net::SocketAddr;
 
+use bitchat_protocol::mailbox::{ACCESS_BYTES_MAX, WORK_BITS};
 use tracing_subscriber::EnvFilter;
 
 pub mod key;
@@ -26,6 +27,12 @@ pub use value::Value;
 
 use sources::Settled;
 
+/// Words of `mailbox.access`.
+const ACCESS_WORDS_MAX: usize = 1_024;
+
+/// A minute of a fast machine; more would shut everybody out.
+const WORK_BITS_MAX: u32 = 30;
+
 /// Everything that can be set, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -37,6 +44,8 @@ pub struct Config {
     pub log: Log,
     /// `[limits]`
     pub limits: Limits,
+    /// `[mailbox]`
+    pub mailbox: Mailbox,
     settled: Settled,
 }
 
@@ -88,6 +97,25 @@ pub struct Limits {
     pub connections_per_peer: u32,
 }
 
+/// Keeping messages for others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mailbox {
+    /// Whether it is done.
+    pub enabled: bool,
+    /// Words that let somebody rent; empty: anybody who does the work.
+    pub access: Vec<String>,
+    /// Mailboxes rented out at once.
+    pub rentals_max: u32,
+    /// MiB of one mailbox.
+    pub queue_mib: u32,
+    /// Envelopes of one mailbox.
+    pub queue_envelopes: u32,
+    /// How long an envelope is kept.
+    pub keep_days: u32,
+    /// Zero bits of a stranger's work.
+    pub work_bits: u32,
+}
+
 impl Config {
     /// Puts the sources together and checks every value.
     ///
@@ -119,7 +147,8 @@ impl Config {
             connections: settled.number("limits.connections", 1..=65_536)?,
             connections_per_peer: settled.number("limits.connections_per_peer", 1..=64)?,
         };
-        Ok(Self { network, metrics, log, limits, settled })
+        let mailbox = mailbox(&settled)?;
+        Ok(Self { network, metrics, log, limits, mailbox, settled })
     }
 
     /// Every key with its value and where that comes from, in the order of the example.
@@ -133,6 +162,28 @@ impl Config {
     pub fn example() -> String {
         key::example()
     }
+}
+
+/// A word that no order can carry would let nobody in.
+fn mailbox(settled: &Settled) -> Result<Mailbox, ConfigError> {
+    const ACCESS: &str = "mailbox.access";
+    let access = settled.texts(ACCESS)?;
+    if access.iter().any(|word| word.is_empty() || word.len() > ACCESS_BYTES_MAX) {
+        let reason = format!("a word has 1 to {ACCESS_BYTES_MAX} bytes");
+        return Err(settled.bad(ACCESS, reason));
+    }
+    if access.len() > ACCESS_WORDS_MAX {
+        return Err(settled.bad(ACCESS, format!("more than {ACCESS_WORDS_MAX} words")));
+    }
+    Ok(Mailbox {
+        enabled: settled.flag("mailbox.enabled")?,
+        access,
+        rentals_max: settled.number("mailbox.rentals_max", 1..=65_536)?,
+        queue_mib: settled.number("mailbox.queue_mib", 1..=65_536)?,
+        queue_envelopes: settled.number("mailbox.queue_envelopes", 1..=1_000_000)?,
+        keep_days: settled.number("mailbox.keep_days", 1..=30)?,
+        work_bits: settled.number("mailbox.work_bits", WORK_BITS..=WORK_BITS_MAX)?,
+    })
 }
 
 /// The metrics address. Only loopback: whoever can read metrics sees when somebody writes.

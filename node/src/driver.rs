@@ -14,11 +14,13 @@ mod clock;
 mod copies;
 mod effects;
 mod factory;
+mod mail;
 mod report;
 
 pub use factory::Factory;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::future::ready;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -30,10 +32,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::control::{NodeStatus, Request};
 use crate::http::Heartbeat;
+use crate::mailbox::Door;
 use crate::metrics::Metrics;
 use crate::network;
 use crate::profile::SystemRng;
 use crate::store::{Committer, SledStore};
+use crate::veil::{Asker, Told};
 
 use clock::Clock;
 
@@ -60,6 +64,12 @@ pub struct Ends {
     pub heard: mpsc::Receiver<network::Event>,
     /// Standing links.
     pub peers: watch::Receiver<Vec<network::PeerInfo>>,
+    /// Questions of peers about mailboxes.
+    pub door: Door,
+    /// Asks mailbox nodes.
+    pub asker: Asker,
+    /// What became of these questions.
+    pub told: mpsc::Receiver<Told>,
     /// What the network counted.
     pub counters: Arc<network::NetworkCounters>,
     /// What is counted.
@@ -90,6 +100,8 @@ pub struct Driver {
     commits: mpsc::Receiver<Result<Vec<Durable>, StoreError>>,
     committed: mpsc::Sender<Result<Vec<Durable>, StoreError>>,
     outgoing: VecDeque<network::Command>,
+    /// Questions that did not go, which the engine does not know yet.
+    unasked: VecDeque<Told>,
     replies: BTreeMap<CommandId, oneshot::Sender<Result<Reply, CommandError>>>,
     next_command: u64,
     addresses: Vec<String>,
@@ -131,6 +143,7 @@ impl Driver {
             commits,
             committed,
             outgoing: VecDeque::new(),
+            unasked: VecDeque::new(),
             replies: BTreeMap::new(),
             next_command: 0,
             addresses: Vec::new(),
@@ -186,6 +199,12 @@ impl Driver {
                 _ = second.tick() => self.every_second(),
                 Ok(()) = peers.changed() => self.report(),
                 () = sleep_until(deadline.into()), if open => self.feed(Input::Timeout),
+                Some(told) = self.ends.told.recv(), if open || self.running.is_none() => self.told(told),
+                () = ready(()), if open && !self.unasked.is_empty() => {
+                    if let Some(told) = self.unasked.pop_front() {
+                        self.told(told);
+                    }
+                }
                 Some(event) = self.ends.heard.recv(), if open || self.running.is_none() => self.hear(event),
                 Some(request) = self.ends.requests.recv(), if open || self.running.is_none() => {
                     self.request(request);
@@ -225,6 +244,7 @@ impl Driver {
     fn abandon(&mut self, why: &str) {
         self.running = None;
         self.outgoing.clear();
+        self.unasked.clear();
         self.reopen_at = Instant::now() + REOPEN_EVERY;
         for (_, reply) in std::mem::take(&mut self.replies) {
             drop(reply.send(Err(CommandError::Store(why.to_owned()))));
@@ -271,6 +291,7 @@ impl Driver {
     }
 
     fn hear(&mut self, event: network::Event) {
+        let Some(event) = self.at_the_door(event) else { return };
         let input = match event {
             network::Event::Frame { peer, number, .. } if self.full || self.running.is_none() => {
                 // Refused before any ratchet step: the sender keeps it and comes again.

@@ -17,9 +17,11 @@ use crate::error::NodeError;
 use crate::home::{Home, HomeLock};
 use crate::http::{self, Health, Heartbeat};
 use crate::keystore::{Protection, Unlocked};
+use crate::mailbox::Door;
 use crate::metrics::{Metrics, WarningCode};
 use crate::network::{self, Network};
 use crate::profile::{self, Credentials};
+use crate::veil::{self, Veils};
 use ports::Ports;
 
 /// Requests that wait for the engine.
@@ -61,6 +63,8 @@ pub struct Node {
     stop: CancellationToken,
     engine: Option<JoinHandle<()>>,
     network: Option<Network>,
+    /// Links to mailbox nodes; they close with it.
+    _veils: Veils,
     servers: Vec<tokio::task::JoinHandle<()>>,
     socket: Option<std::path::PathBuf>,
     _lock: HomeLock,
@@ -85,6 +89,12 @@ impl Node {
         let metrics = Metrics::new(profile::wall_clock());
         let (network, heard) = start_network(&home, &config, &unlocked, mode).await?;
 
+        let veils = veil::start(veil::Settings {
+            own_ports: own_ports(&config),
+            ..veil::Settings::default()
+        });
+        let (asker, told) = veils.asker();
+
         let (requests, asked) = mpsc::channel(REQUESTS_MAX);
         let (events, _) = broadcast::channel(EVENTS_MAX);
         let (publish, status) = watch::channel(NodeStatus::starting(home.socket(), Instant::now()));
@@ -98,6 +108,9 @@ impl Node {
             network: network.commands(),
             heard,
             peers: network.peers(),
+            door: Door::closed(),
+            asker,
+            told,
             counters: network.counters(),
             metrics: metrics.clone(),
             heartbeat: heartbeat.clone(),
@@ -123,6 +136,7 @@ impl Node {
             stop,
             engine: Some(engine),
             network: Some(network),
+            _veils: veils,
             servers: Vec::new(),
             socket: None,
             _lock: lock,
@@ -301,9 +315,14 @@ fn network_settings(
         listen,
         key: unlocked.secrets.device_seed.duplicate(),
         mdns: mode == Mode::Daemon && config.network.mdns,
-        own_ports: config.metrics.listen.map(|address| address.port()).into_iter().collect(),
+        own_ports: own_ports(config),
         limits,
     }
+}
+
+/// Ports of our own listeners, which nobody may make us dial.
+fn own_ports(config: &Config) -> Vec<u16> {
+    config.metrics.listen.map(|address| address.port()).into_iter().collect()
 }
 
 /// Opens the store and runs the engine on a thread of its own.

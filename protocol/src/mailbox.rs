@@ -16,13 +16,17 @@ mod address;
 mod ask;
 mod custody;
 mod order;
+mod peek;
 mod wire;
 mod work;
 
 pub use address::{ContactSecret, EPOCH, Epoch, QueueKey, Tag, Token};
 pub use ask::{Ask, RequestId, Unanswered, Veil};
 pub use custody::Custody;
-pub use order::{CURSORS_MAX, Fellow, MAILBOXES_MAX, Order, STOCK_MAX, SignedOrder, TAGS_MAX};
+pub use order::{
+    ACCESS_BYTES_MAX, CURSORS_MAX, Fellow, MAILBOXES_MAX, Order, STOCK_MAX, SignedOrder, TAGS_MAX,
+};
+pub use peek::{is_request, request_id};
 pub use wire::{
     Admission, Answer, DEPOSIT_BYTES_MAX, Item, Offer, Page, Question, RefusalCode, Request,
     Response,

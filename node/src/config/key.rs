@@ -94,7 +94,43 @@ pub const KEYS: &[Key] = &[
         name: "mailbox.enabled",
         kind: Kind::Flag,
         default: "false",
-        help: "Keep messages for others. Not available in this version.",
+        help: "Keep sealed messages for others until they fetch them.",
+    },
+    Key {
+        name: "mailbox.access",
+        kind: Kind::List,
+        default: "[]",
+        help: "Words that let somebody rent a mailbox here; none: anybody who does the work.",
+    },
+    Key {
+        name: "mailbox.rentals_max",
+        kind: Kind::Number,
+        default: "64",
+        help: "Mailboxes that are rented out at once.",
+    },
+    Key {
+        name: "mailbox.queue_mib",
+        kind: Kind::Number,
+        default: "64",
+        help: "MiB that one mailbox may hold.",
+    },
+    Key {
+        name: "mailbox.queue_envelopes",
+        kind: Kind::Number,
+        default: "10000",
+        help: "Envelopes that one mailbox may hold.",
+    },
+    Key {
+        name: "mailbox.keep_days",
+        kind: Kind::Number,
+        default: "30",
+        help: "Days that an envelope is kept at most.",
+    },
+    Key {
+        name: "mailbox.work_bits",
+        kind: Kind::Number,
+        default: "18",
+        help: "Work that strangers do for a deposit or a rental; each one more doubles it.",
     },
     Key {
         name: "worker.enabled",
@@ -111,8 +147,7 @@ pub const KEYS: &[Key] = &[
 ];
 
 /// Switches of parts that this version does not have: `true` is refused.
-pub(super) const ABSENT: &[&str] =
-    &["privacy.read_receipts", "mailbox.enabled", "worker.enabled", "relay.enabled"];
+pub(super) const ABSENT: &[&str] = &["privacy.read_receipts", "worker.enabled", "relay.enabled"];
 
 /// Words that name secrets: a key with one of them is refused with the way out.
 const SECRET: &[&str] = &["passphrase", "password", "secret", "token", "phrase", "seed"];

@@ -158,8 +158,7 @@ impl Link {
             Event::SendFailed { token: SendToken(number), .. } => self.give_up(RequestId(number)),
             Event::Refused { peer, token: SendToken(number), code, retry_after } => {
                 let id = RequestId(number);
-                let answer =
-                    Answer::Refused { code: refusal(code), retry_after, work_bits: 0 };
+                let answer = Answer::Refused { code: refusal(code), retry_after, work_bits: 0 };
                 self.answered(peer, id, Ok(Response { id, answer }.encode()));
             }
             Event::Accepted { .. } | Event::Discovered { .. } | Event::Listening(_) => {}
