@@ -20,17 +20,19 @@ mod problem;
 mod request;
 pub(crate) mod room;
 mod routes;
+mod serving;
 pub mod socket;
 mod view;
 
 pub use handle::{Handle, NodeStatus, OutboxStatus, PeerStatus, PrekeyStatus, Request, Warning};
 pub use request::BODY_BYTES_MAX;
+pub use serving::{Serving, Terms};
 pub use socket::{Stale, bind, serve};
 pub use view::SCHEMA;
 
 use crate::error::NodeError;
 use problem::Problem;
-use routes::{backup, contacts, envelopes, events, inbox, messages, node};
+use routes::{backup, contacts, envelopes, events, inbox, mailboxes, messages, node};
 
 /// The whole API over one node.
 pub fn router(handle: Handle) -> Router {
@@ -54,6 +56,7 @@ pub fn router(handle: Handle) -> Router {
             .route("/v1/queue", get(messages::queue))
             .route("/v1/backup", get(backup::page))
             .route("/v1/warnings/{code}", delete(backup::dismiss))
+            .route("/v1/serving", get(mailboxes::serving))
             .route("/v1/envelopes/export", post(envelopes::export))
             .route("/v1/envelopes/import", post(envelopes::import))
             .route("/v1/inbox", get(inbox::read))

@@ -208,6 +208,7 @@ pub(super) fn route(method: &Method, path: &str) -> Route {
         ("DELETE", "warnings", Some(_)) => Route::WarningDismiss,
         ("POST", "envelopes", Some("export")) => Route::EnvelopesExport,
         ("POST", "envelopes", Some("import")) => Route::EnvelopesImport,
+        ("GET", "serving", None) => Route::Serving,
         ("GET", "peers", None) => Route::Peers,
         ("GET", "status", None) => Route::Status,
         ("GET", "alive", None) => Route::Alive,

@@ -20,6 +20,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
+use super::serving::Serving;
 use crate::error::NodeError;
 use crate::metrics::{Metrics, WarningCode};
 
@@ -64,6 +65,8 @@ pub struct NodeStatus {
     pub outbox: OutboxStatus,
     /// One-time prekeys of ours, as of the last change.
     pub prekeys: PrekeyStatus,
+    /// Mailboxes that this node keeps for others; `None`: it keeps none.
+    pub serving: Option<Serving>,
     /// Where metrics and health are served, if they are.
     pub metrics: Option<SocketAddr>,
     /// The control socket.
@@ -202,6 +205,7 @@ impl NodeStatus {
             peers: Vec::new(),
             outbox: OutboxStatus::default(),
             prekeys: PrekeyStatus::default(),
+            serving: None,
             metrics: None,
             socket,
             started,

@@ -318,6 +318,8 @@ label! {
         EnvelopesExport => "envelopes_export",
         /// `POST /v1/envelopes/import`
         EnvelopesImport => "envelopes_import",
+        /// `GET /v1/serving`
+        Serving => "serving",
         /// `GET /v1/peers`
         Peers => "peers",
         /// `GET /v1/status`
