@@ -22,7 +22,7 @@ mod request;
 mod socket;
 
 pub(crate) use api::{Change, Inbox, Wait};
-pub(crate) use mailbox::Serving;
+pub(crate) use mailbox::{Mailbox, Serving};
 pub(crate) use model::{
     Contact, Delivery, Exported, Imported, KeyChange, Message, Peer, QueueRow, Status,
 };

@@ -12,12 +12,17 @@
 
 mod clock;
 mod copies;
+mod door;
 mod effects;
 mod factory;
 mod mail;
 mod report;
 
+pub use clock::Clock;
+pub use door::{Call, Door};
 pub use factory::Factory;
+
+pub(crate) use door::{CALLS_MAX, token};
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::ready;
@@ -32,14 +37,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::control::{NodeStatus, Request};
 use crate::http::Heartbeat;
-use crate::mailbox::Door;
 use crate::metrics::Metrics;
 use crate::network;
 use crate::profile::SystemRng;
 use crate::store::{Committer, SledStore};
 use crate::veil::{Asker, Told};
-
-use clock::Clock;
 
 /// How long a stopping node waits for its last writes.
 const DRAIN_MAX: Duration = Duration::from_secs(5);

@@ -2,7 +2,7 @@
 //!
 //! Ranks (a module imports only from lower ones; `tests/architecture.rs` reads them here):
 //! 0 `error coredump` · 1 `home config` · 2 `keystore telemetry metrics` ·
-//! 3 `store network control` · 4 `http convert veil` · 5 `profile` · 6 `backup mailbox` · 7 `driver` ·
+//! 3 `store network control` · 4 `http convert veil` · 5 `profile` · 6 `backup driver` · 7 `mailbox` ·
 //! 8 `node`; this file may name all. So `store`, `network` and `control` never name each other.
 
 pub mod backup;

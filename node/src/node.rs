@@ -12,12 +12,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::control::{self, Handle, NodeStatus, Stale, Warning};
-use crate::driver::{Driver, Ends, Factory};
+use crate::driver::{Door, Driver, Ends, Factory};
 use crate::error::NodeError;
 use crate::home::{Home, HomeLock};
 use crate::http::{self, Health, Heartbeat};
 use crate::keystore::{Protection, Unlocked};
-use crate::mailbox::Door;
 use crate::metrics::{Metrics, WarningCode};
 use crate::network::{self, Network};
 use crate::profile::{self, Credentials};

@@ -151,12 +151,21 @@ impl Handle {
     /// when it is gone; [`NodeError::NoAnswer`] when it ended meanwhile or took longer than 10 s:
     /// then the command may have been carried out all the same.
     pub async fn ask(&self, command: Command) -> Result<Reply, NodeError> {
+        self.ask_within(command, ANSWER_WITHIN).await
+    }
+
+    /// As [`Self::ask`], for what waits for others.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::ask`].
+    pub async fn ask_within(&self, command: Command, time: Duration) -> Result<Reply, NodeError> {
         let (reply, answer) = oneshot::channel();
         self.requests.try_send(Request { command, reply }).map_err(|error| match error {
             TrySendError::Full(_) => NodeError::Busy { retry_after: BUSY_FOR },
             TrySendError::Closed(_) => NodeError::Unavailable,
         })?;
-        match timeout(ANSWER_WITHIN, answer).await {
+        match timeout(time, answer).await {
             Ok(Ok(reply)) => reply.map_err(NodeError::from),
             Ok(Err(_)) | Err(_) => Err(NodeError::NoAnswer),
         }

@@ -4,7 +4,7 @@ use bitchat_protocol::engine::Input;
 use bitchat_protocol::mailbox::{Ask, is_request};
 
 use super::Driver;
-use crate::mailbox::is_ours;
+use super::door::is_ours;
 use crate::network::Event;
 use crate::veil::Told;
 

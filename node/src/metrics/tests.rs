@@ -269,6 +269,8 @@ fn every_label_value_stands_in_the_document() {
         Algorithm::ALL.iter().map(|value| value.as_str()).collect(),
         Route::ALL.iter().map(|value| value.as_str()).collect(),
         WarningCode::ALL.iter().map(|value| value.as_str()).collect(),
+        EvictionCause::ALL.iter().map(|value| value.as_str()).collect(),
+        RefusedAs::ALL.iter().map(|value| value.as_str()).collect(),
     ];
 
     for value in ours.iter().flatten() {

@@ -15,7 +15,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use crate::network::Command;
 
 /// Questions that wait for the thread; with deposits of the greatest size 64 MiB.
-pub(super) const CALLS_MAX: usize = 256;
+pub(crate) const CALLS_MAX: usize = 256;
 
 /// Peers whose end the thread was not told yet. Beyond, the oldest is left to the thread's own deadlines.
 const GONE_MAX: usize = 4_096;
@@ -31,9 +31,10 @@ const OURS: u64 = 1 << 63;
 
 /// What the thread is told.
 #[derive(Debug)]
-pub(super) enum Call {
+pub enum Call {
     /// A peer asks.
     Request {
+        /// As whom.
         peer: DeviceId,
         /// An encoded `wire::Link`.
         bytes: Vec<u8>,
@@ -57,7 +58,9 @@ impl Door {
         Self { calls: None, gone: VecDeque::new() }
     }
 
-    pub(super) const fn open(calls: mpsc::Sender<Call>) -> Self {
+    /// To the thread that reads the other end.
+    #[must_use]
+    pub const fn open(calls: mpsc::Sender<Call>) -> Self {
         Self { calls: Some(calls), gone: VecDeque::new() }
     }
 
@@ -101,13 +104,13 @@ impl Door {
 }
 
 /// Whether the fate of this send is of no interest to the engine.
-#[must_use]
-pub const fn is_ours(token: SendToken) -> bool {
+pub(super) const fn is_ours(token: SendToken) -> bool {
     token.0 & OURS != 0
 }
 
 /// The token of the `count`th answer.
-pub(super) const fn token(count: u64) -> SendToken {
+#[must_use]
+pub(crate) const fn token(count: u64) -> SendToken {
     SendToken(OURS | count)
 }
 
