@@ -15,7 +15,7 @@
 //!
 //! One file for each kind of input: `request`, `contacts` and `forget` (commands), `frame`, `admit` and
 //! `deliver` (what arrives), `drain` and `ask` (what leaves), `prekeys` (what others ask for), `export`
-//! and `import` (files), `connection`, `timeout`, `commit`.
+//! and `import` (files), `mailbox` (nodes that keep envelopes), `connection`, `timeout`, `commit`.
 
 pub mod command;
 pub mod input;
@@ -38,6 +38,7 @@ mod import;
 mod invite;
 mod keys;
 mod limits;
+mod mailbox;
 mod prekeys;
 mod request;
 mod start;
@@ -57,6 +58,7 @@ pub use export::{Export, ExportView};
 pub use import::{IMPORT_MAX, ImportView};
 pub use input::{CommandId, Input};
 pub use limits::RateClass;
+pub use mailbox::{MailboxState, MailboxView};
 pub use output::{Event, Fact, Output};
 pub use start::Setup;
 
@@ -82,6 +84,7 @@ use ask::Asked;
 use commit::Commit;
 use heal::Heals;
 use limits::Limits;
+use mailbox::Mail;
 use timeout::Purge;
 use timer::{Reason, Timers};
 
@@ -111,6 +114,7 @@ pub struct Engine<S, R> {
     invitations: BTreeMap<InvitationToken, Issued>,
     limits: Limits,
     heals: Heals,
+    mail: Mail,
     links: BTreeSet<DeviceId>,
     /// Devices that were shown the newest record of their account on their link.
     shown: BTreeSet<DeviceId>,
@@ -141,6 +145,10 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         self.now = now;
         let decides = matches!(input, Input::Accepted { .. } | Input::Persisted(_));
         let done = match input {
+            Input::Command { id, command: Command::MailboxTest(node) } => {
+                self.mailbox_test(id, node);
+                Ok(())
+            }
             Input::Command { id, command } => {
                 let reply = self.request(command);
                 self.after_writes(Output::Reply { id, reply });
@@ -168,7 +176,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 self.placed(place);
                 Ok(())
             }
-            Input::Answered { .. } | Input::Unanswered { .. } => Ok(()),
+            Input::Answered { request, frame } => self.answered(request, &frame),
+            Input::Unanswered { request, why } => self.unanswered(request, why),
             Input::Timeout => self.timeout(),
             Input::Persisted(durable) => {
                 self.store.persisted(durable.batch());

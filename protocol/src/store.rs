@@ -54,6 +54,12 @@ pub enum Table {
     OneTimePrekey = 15,
     /// `rest::Owed`. Scope: account; order: number.
     Owed = 20,
+    /// `rest::Rental`. Scope: node.
+    Rental = 40,
+    /// `rest::Admitted`. Scope: node, account.
+    Admitted = 41,
+    /// `rest::Deposited`. Scope: account; order: sequence.
+    Deposited = 42,
 }
 
 /// Names a row.

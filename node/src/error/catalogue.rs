@@ -120,6 +120,7 @@ const fn command_code(error: &CommandError) -> &'static str {
         CommandError::TextTooLong { .. } => "text_too_long",
         CommandError::TextEmpty => "text_empty",
         CommandError::UnknownMessage(_) => "unknown_message",
+        CommandError::UnknownMailbox(_) => "unknown_mailbox",
         CommandError::NotWaiting(_) => "not_waiting",
         CommandError::OutboxFull(_) => "outbox_full",
         CommandError::OutOfRange(_) => "out_of_range",
@@ -133,6 +134,7 @@ const fn command_category(error: &CommandError) -> Category {
         CommandError::UnknownContact(_)
         | CommandError::AmbiguousContact { .. }
         | CommandError::UnknownMessage(_)
+        | CommandError::UnknownMailbox(_)
         | CommandError::NotWaiting(_) => Category::NotFound,
         CommandError::NameTaken(_)
         | CommandError::BadName(_)
@@ -177,6 +179,7 @@ pub(super) fn command_message(error: &CommandError) -> String {
         | CommandError::TextTooLong { .. }
         | CommandError::TextEmpty
         | CommandError::UnknownMessage(_)
+        | CommandError::UnknownMailbox(_)
         | CommandError::NotWaiting(_)
         | CommandError::OutboxFull(_)
         | CommandError::OutOfRange(_) => error.to_string(),

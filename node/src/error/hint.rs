@@ -115,6 +115,7 @@ const fn command_hint(error: &CommandError) -> &'static str {
         CommandError::TextTooLong { .. } => "split the text",
         CommandError::TextEmpty => "give a text, or `--stdin`",
         CommandError::UnknownMessage(_) => "see `bitchat history NAME` and `bitchat queue list`",
+        CommandError::UnknownMailbox(_) => "see `bitchat mailbox list`",
         CommandError::NotWaiting(_) => "see `bitchat queue list` for what waits",
         CommandError::OutboxFull(_) => "wait until some are delivered: `bitchat queue list`",
         CommandError::OutOfRange(_) => "see `bitchat help` for what is allowed",

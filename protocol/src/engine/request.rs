@@ -65,6 +65,12 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             Command::AcceptCopy => self.accept_copy().map(|()| Reply::Done),
             Command::Export(what) => self.export(what).map(Reply::Exported),
             Command::Import(seals) => self.import(&seals).map(Reply::Imported),
+            Command::MailboxAdd { node, addresses, access } => {
+                self.mailbox_add(node, addresses, access)
+            }
+            Command::MailboxList => Ok(self.mailbox_list()),
+            Command::MailboxRemove(node) => self.mailbox_remove(node),
+            Command::MailboxTest(_) => Err(CommandError::Internal("a test is answered later")),
         }
     }
 

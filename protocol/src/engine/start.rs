@@ -10,6 +10,7 @@ use super::commit::Commit;
 use super::copies::read_copies;
 use super::heal::Heals;
 use super::limits::Limits;
+use super::mailbox::Mail;
 use super::timeout::Purge;
 use super::timer::{Reason, Timers};
 use crate::contact::{Book, CONTACTS_MAX, Contact};
@@ -75,6 +76,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             conversations: Conversations::default(),
             limits: Limits::new(),
             heals: Heals::default(),
+            mail: Mail::default(),
             links: BTreeSet::new(),
             shown: BTreeSet::new(),
             copies,
@@ -101,8 +103,10 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
 
     /// Issues the record if there is none that lasts, and sets every deadline.
     fn begin(&mut self, greets: bool) -> Result<(), Error> {
+        self.load_rentals()?;
         match ContactRecord::verify(&self.record, self.now.wall) {
             Ok(record) => {
+                self.named_mailboxes(record.mailboxes());
                 self.addresses = record.addresses().to_vec();
                 self.record_sequence = record.sequence();
                 if greets {
@@ -135,8 +139,11 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
 
     /// Makes and stores a new signed record of ourselves.
     pub(super) fn issue_record(&mut self) -> Result<(), Error> {
+        let mailboxes = self.record_mailboxes();
         let (identity, wall) = (&self.identity, self.now.wall);
-        self.record = ContactRecord::issue(identity, &mut self.prekeys, &self.addresses, wall)?;
+        let places = (self.addresses.as_slice(), mailboxes.as_slice());
+        self.record = ContactRecord::issue_naming(identity, &mut self.prekeys, places, wall)?;
+        self.named_mailboxes(&mailboxes);
         self.record_sequence = ContactRecord::parse(&self.record)?.sequence();
         let sequence = self.record_sequence;
         self.change_copies(|copies| copies.issue(sequence));
