@@ -22,7 +22,7 @@ mod socket;
 
 pub(crate) use api::{Change, Inbox, Wait};
 pub(crate) use model::{
-    Contact, Delivery, Exported, Imported, KeyChange, Message, Peer, QueueRow, Status,
+    Contact, Delivery, Exported, Imported, KeyChange, Message, Peer, QueueRow, Status, Track, Waits,
 };
 pub(crate) use request::Request;
 pub(crate) use socket::Socket;

@@ -37,6 +37,8 @@ pub struct Config {
     pub log: Log,
     /// `[limits]`
     pub limits: Limits,
+    /// `[privacy]`
+    pub privacy: Privacy,
     settled: Settled,
 }
 
@@ -88,6 +90,13 @@ pub struct Limits {
     pub connections_per_peer: u32,
 }
 
+/// What others learn of us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Privacy {
+    /// Whether senders are told that their messages were read.
+    pub read_receipts: bool,
+}
+
 impl Config {
     /// Puts the sources together and checks every value.
     ///
@@ -119,7 +128,8 @@ impl Config {
             connections: settled.number("limits.connections", 1..=65_536)?,
             connections_per_peer: settled.number("limits.connections_per_peer", 1..=64)?,
         };
-        Ok(Self { network, metrics, log, limits, settled })
+        let privacy = Privacy { read_receipts: settled.flag("privacy.read_receipts")? };
+        Ok(Self { network, metrics, log, limits, privacy, settled })
     }
 
     /// Every key with its value and where that comes from, in the order of the example.

@@ -13,9 +13,10 @@
 //! - No output that depends on a write leaves before `Input::Persisted` proves its batch durable.
 //! - Everything is bounded; while [`Engine::is_full`], the driver feeds nothing but `Persisted`.
 //!
-//! One file for each kind of input: `request`, `contacts` and `forget` (commands), `frame`, `admit` and
-//! `deliver` (what arrives), `drain` and `ask` (what leaves), `prekeys` (what others ask for), `export`
-//! and `import` (files), `mailbox` (nodes that keep envelopes), `connection`, `timeout`, `commit`.
+//! One file for each kind of input: `request`, `send`, `contacts` and `forget` (commands), `frame`, `admit` and
+//! `deliver` (what arrives), `receipts` (what is said of it), `drain` and `ask` (what leaves), `ladder` (what
+//! became of it), `prekeys` (what others ask for), `export` and `import` (files), `mailbox` (nodes that keep
+//! envelopes), `connection`, `timeout`, `commit`.
 
 pub mod command;
 pub mod input;
@@ -37,10 +38,13 @@ mod heal;
 mod import;
 mod invite;
 mod keys;
+mod ladder;
 mod limits;
 mod mailbox;
 mod prekeys;
+mod receipts;
 mod request;
+mod send;
 mod start;
 mod timeout;
 mod timer;
@@ -51,7 +55,7 @@ pub use crate::outbox::DeliveryState;
 pub use archive::{BackupCursor, BackupPage};
 pub use command::{
     Command, CommandError, ContactView, DeliveryView, Extent, IdentityView, InvitationView,
-    KeyChangeView, MessageView, QueueView, Reply, Who,
+    KeyChangeView, MessageView, QueueView, Reply, TrackView, WaitView, Who,
 };
 pub use copies::restored_key;
 pub use export::{Export, ExportView};
@@ -69,6 +73,7 @@ use rand_core::CryptoRng;
 
 use crate::contact::Book;
 use crate::copies::Copies;
+use crate::envelope::Receipts;
 use crate::error::Error;
 use crate::id::{AccountId, DeviceId, InvitationToken, MessageId};
 use crate::identity::Identity;
@@ -76,6 +81,7 @@ use crate::inbox::{Conversations, Held};
 use crate::invitation::Issued;
 use crate::outbox::{Outbox, Place};
 use crate::prekey::{Pool, Prekeys};
+use crate::resilience::RetryBudget;
 use crate::session::Sessions;
 use crate::store::{BatchId, Overlay, Store};
 use crate::time::{Moment, Now};
@@ -125,7 +131,15 @@ pub struct Engine<S, R> {
     /// Sequence of our record that a contact's device was told since this process started.
     told: BTreeMap<DeviceId, u64>,
     record_sequence: u64,
-    receipts: BTreeMap<AccountId, Vec<MessageId>>,
+    /// What is to be said of messages when the batch is sealed.
+    receipts: BTreeMap<AccountId, Receipts>,
+    /// Notices of what was read, for contacts without a link.
+    unsaid: BTreeMap<AccountId, Vec<MessageId>>,
+    /// Whether contacts are told what was read, unless their own setting says otherwise.
+    read_receipts: bool,
+    budget: RetryBudget,
+    /// Ids of sends that are remembered.
+    send_ids: u64,
     tokens: BTreeMap<SendToken, Place>,
     next_token: u64,
     next_cursor: u64,

@@ -54,6 +54,10 @@ pub enum Table {
     OneTimePrekey = 15,
     /// `rest::Owed`. Scope: account; order: number.
     Owed = 20,
+    /// `rest::SendId`. Scope: the id that a user's program gave.
+    SendId = 22,
+    /// `rest::Pause`. Scope: account.
+    Pause = 23,
     /// `rest::Rental`. Scope: node.
     Rental = 40,
     /// `rest::Admitted`. Scope: node, account.

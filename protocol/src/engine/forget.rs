@@ -45,6 +45,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         self.asked.remove(&contact.device);
         self.told.remove(&contact.device);
         self.receipts.remove(&account);
+        self.unsaid.remove(&account);
+        self.welcome_again(account);
         self.heals.forget(&account);
         inbox::forget_owed(&mut self.store, account)?;
         self.store.delete(Key::of(Table::Contact, &account.0));

@@ -19,8 +19,9 @@ use crate::id::InvitationToken;
 use crate::identity::Identity;
 use crate::inbox::{Conversations, Held};
 use crate::invitation::{ContactRecord, Issued};
-use crate::outbox::Outbox;
+use crate::outbox::{self, Outbox, PAUSE_MAX};
 use crate::prekey::{Pool, Prekeys};
+use crate::resilience::RetryBudget;
 use crate::session::Sessions;
 use crate::store::{Key, Overlay, Store, StoreError, Table};
 use crate::time::Now;
@@ -34,6 +35,8 @@ pub struct Setup {
     pub nickname: String,
     /// Whether to dial contacts at the start (a daemon does, a single command does not).
     pub greet: bool,
+    /// Whether contacts are told what was read; a contact's own setting goes before.
+    pub read_receipts: bool,
 }
 
 /// Rows read at a time.
@@ -66,7 +69,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             pool_dirty: true,
             asked: BTreeMap::new(),
             held: Held::load(&store)?,
-            outbox: Outbox::load(&store)?,
+            outbox: read_outbox(&store, now)?,
+            send_ids: outbox::count_send_ids(&store)?,
             invitations: read_invitations(&store)?,
             store: Overlay::new(store),
             rng,
@@ -86,6 +90,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             told: BTreeMap::new(),
             record_sequence: 0,
             receipts: BTreeMap::new(),
+            unsaid: BTreeMap::new(),
+            read_receipts: setup.read_receipts,
+            budget: RetryBudget::new(now.mono),
             tokens: BTreeMap::new(),
             next_token: 0,
             next_cursor,
@@ -180,6 +187,15 @@ fn for_each(
             None => return Ok(()),
         }
     }
+}
+
+/// What waits, and who asked not to be sent to. A clock that went back makes no pause longer than any may be.
+fn read_outbox(store: &impl Store, now: Now) -> Result<Outbox, StoreError> {
+    let mut outbox = Outbox::load(store)?;
+    for (account, until) in outbox::pauses(store)? {
+        outbox.told(account, now.mono + until.since(now.wall).min(PAUSE_MAX));
+    }
+    Ok(outbox)
 }
 
 fn read_book(store: &impl Store) -> Result<Book, StoreError> {

@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::handshake;
 use crate::inbox;
 use crate::invitation::{ContactRecord, RECORD_VALIDITY};
+use crate::outbox;
 use crate::store::{Store, TableCursor};
 
 /// How far the purge of old ids has come: one table after the other, `None` at its beginning.
@@ -17,6 +18,7 @@ use crate::store::{Store, TableCursor};
 pub(super) enum Purge {
     Seen(Option<TableCursor>),
     Replays(Option<TableCursor>),
+    SendIds(Option<TableCursor>),
 }
 
 /// Between two rounds of maintenance.
@@ -135,7 +137,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         Ok(())
     }
 
-    /// Forgets one page of message ids or of initial messages; says whether both tables are through.
+    /// Forgets one page of message ids, of initial messages or of ids of sends; says whether every table is through.
     fn purge(&mut self) -> Result<bool, Error> {
         let (wall, store) = (self.now.wall, &mut self.store);
         let (next, done) = match &self.purge {
@@ -144,9 +146,17 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 more => (Purge::Seen(more), false),
             },
             Purge::Replays(after) => match handshake::purge_replays(store, after.as_ref(), wall)? {
-                None => (Purge::Seen(None), true),
+                None => (Purge::SendIds(None), false),
                 more => (Purge::Replays(more), false),
             },
+            Purge::SendIds(after) => {
+                let (forgotten, more) = outbox::purge_send_ids(store, after.as_ref(), wall)?;
+                self.send_ids = self.send_ids.saturating_sub(forgotten);
+                match more {
+                    None => (Purge::Seen(None), true),
+                    more => (Purge::SendIds(more), false),
+                }
+            }
         };
         self.purge = next;
         Ok(done)

@@ -78,6 +78,11 @@ impl Timers {
         }
     }
 
+    /// When a deadline stands.
+    pub(super) fn get(&self, reason: Reason) -> Option<Moment> {
+        self.by_reason.get(&reason).copied()
+    }
+
     pub(super) fn next(&self) -> Option<(Moment, &'static str)> {
         self.by_time.first().map(|(at, reason)| (*at, reason.as_str()))
     }
