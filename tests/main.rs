@@ -19,6 +19,7 @@ mod errors;
 mod harness;
 mod healing;
 mod keys;
+mod ladder;
 mod messaging;
 mod monitoring;
 mod power_cut;

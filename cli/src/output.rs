@@ -18,11 +18,13 @@ use crate::error::{Stop, UserError};
 use crate::sanitise;
 
 mod json;
+mod mark;
 mod message;
 mod pipe;
 mod time;
 
-pub(crate) use message::{Text, conversation, delivery, mark, received};
+pub(crate) use mark::mark;
+pub(crate) use message::{Text, conversation, delivery, received};
 pub(crate) use time::stamp;
 
 /// Where a command writes.
@@ -41,6 +43,7 @@ pub(crate) struct Style {
     json: bool,
     quiet: bool,
     colour: bool,
+    ascii: bool,
 }
 
 /// A few colours, for terminals.
@@ -54,9 +57,12 @@ pub(crate) enum Colour {
     Dim,
 }
 
-/// Colours words, or leaves them.
+/// How lines for people are drawn: in colours or not, with characters of Unicode or of ASCII alone.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Paint(bool);
+pub(crate) struct Paint {
+    colour: bool,
+    ascii: bool,
+}
 
 impl Output {
     /// Writes to the standard streams as the flags say.
@@ -64,8 +70,11 @@ impl Output {
         let plain = globals.no_color
             || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
             || std::env::var_os("TERM").is_some_and(|value| value == "dumb");
-        let colour = !plain && !globals.json && io::stdout().is_terminal();
-        Self::standard(Style { json: globals.json, quiet: globals.quiet, colour })
+        let terminal = io::stdout().is_terminal();
+        let colour = !plain && !globals.json && terminal;
+        // A pipe carries bytes; only a terminal has to draw them.
+        let ascii = terminal && !mark::is_utf8(|name| std::env::var(name).ok());
+        Self::standard(Style { json: globals.json, quiet: globals.quiet, colour, ascii })
     }
 
     /// For errors that come before the flags are known.
@@ -86,7 +95,7 @@ impl Output {
 
     /// Colours for lines on stdout.
     pub(crate) const fn paint(&self) -> Paint {
-        Paint(self.style.colour)
+        Paint { colour: self.style.colour, ascii: self.style.ascii }
     }
 
     /// The answer of a command: as one JSON object, or as the lines that `human` makes.
@@ -221,9 +230,19 @@ impl Debug for Output {
 }
 
 impl Paint {
+    /// The same without colours, for cells of a table.
+    pub(crate) const fn plain(self) -> Self {
+        Self { colour: false, ..self }
+    }
+
+    /// The first where the terminal can draw it, else the second.
+    pub(crate) const fn either(self, unicode: &'static str, ascii: &'static str) -> &'static str {
+        if self.ascii { ascii } else { unicode }
+    }
+
     /// `text` in a colour.
     pub(crate) fn on(self, colour: Colour, text: &str) -> String {
-        if !self.0 {
+        if !self.colour {
             return text.to_owned();
         }
         let code = match colour {

@@ -190,6 +190,7 @@ fn history_is_read_page_by_page_from_the_end_and_printed_from_the_start() {
     let row = |index: u64, state: &str| {
         let mut row = support::message(0, &format!("text {index}"));
         row["index"] = json!(index);
+        row["lamport"] = json!(index + 1);
         row["direction"] = json!("out");
         row["state"] = json!(state);
         row

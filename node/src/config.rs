@@ -44,6 +44,8 @@ pub struct Config {
     pub log: Log,
     /// `[limits]`
     pub limits: Limits,
+    /// `[privacy]`
+    pub privacy: Privacy,
     /// `[mailbox]`
     pub mailbox: Mailbox,
     settled: Settled,
@@ -116,6 +118,13 @@ pub struct Mailbox {
     pub work_bits: u32,
 }
 
+/// What others learn of us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Privacy {
+    /// Whether senders are told that their messages were read.
+    pub read_receipts: bool,
+}
+
 impl Config {
     /// Puts the sources together and checks every value.
     ///
@@ -147,8 +156,9 @@ impl Config {
             connections: settled.number("limits.connections", 1..=65_536)?,
             connections_per_peer: settled.number("limits.connections_per_peer", 1..=64)?,
         };
+        let privacy = Privacy { read_receipts: settled.flag("privacy.read_receipts")? };
         let mailbox = mailbox(&settled)?;
-        Ok(Self { network, metrics, log, limits, mailbox, settled })
+        Ok(Self { network, metrics, log, limits, privacy, mailbox, settled })
     }
 
     /// Every key with its value and where that comes from, in the order of the example.

@@ -32,7 +32,7 @@ pub use view::SCHEMA;
 
 use crate::error::NodeError;
 use problem::Problem;
-use routes::{backup, contacts, envelopes, events, inbox, mailboxes, messages, node};
+use routes::{backup, contacts, envelopes, events, inbox, mailboxes, messages, node, queue};
 
 /// The whole API over one node.
 pub fn router(handle: Handle) -> Router {
@@ -53,7 +53,9 @@ pub fn router(handle: Handle) -> Router {
             .route("/v1/messages", post(messages::send))
             .route("/v1/messages/{id}", get(messages::delivery))
             .route("/v1/history/{who}", get(messages::history))
-            .route("/v1/queue", get(messages::queue))
+            .route("/v1/queue", get(queue::list))
+            .route("/v1/queue/{id}", get(queue::show).delete(queue::cancel))
+            .route("/v1/queue/{id}/retry", post(queue::retry))
             .route("/v1/backup", get(backup::page))
             .route("/v1/warnings/{code}", delete(backup::dismiss))
             .route("/v1/serving", get(mailboxes::serving))

@@ -362,9 +362,12 @@ const fn writes(command: &Command) -> bool {
         | Command::Contacts
         | Command::Contact(_)
         | Command::Delivery(_)
+        | Command::Track(_)
         | Command::Inbox { .. }
         | Command::History { .. }
         | Command::BackupPage { .. }
+        | Command::MailboxList
+        | Command::MailboxTest(_)
         | Command::Queue => false,
         Command::Invite { .. }
         | Command::AddContact { .. }
@@ -376,9 +379,15 @@ const fn writes(command: &Command) -> bool {
         | Command::Trust(_)
         | Command::ResetSession(_)
         | Command::Send { .. }
+        | Command::SendOnce { .. }
+        | Command::Cancel(_)
+        | Command::RetryNow(_)
+        | Command::SetReadReceipts { .. }
         | Command::AcceptCopy
         | Command::Acknowledge { .. }
         | Command::Export(_)
+        | Command::MailboxAdd { .. }
+        | Command::MailboxRemove(_)
         | Command::Import(_) => true,
     }
 }

@@ -111,6 +111,8 @@ impl Metrics {
             Fact::KemMixed => count(&families.kem_exchanges, 1),
             Fact::KeysEvicted(keys) => count(&families.keys_evicted, u64::from(*keys)),
             Fact::Retried => count(&families.retries, 1),
+            Fact::RetryHeld => count(&families.retry_budget_exhausted, 1),
+            Fact::SendKnown => count(&families.sends_known, 1),
             Fact::Gap => count(&families.gaps, 1),
             Fact::Outbox { rows, oldest_ms } => {
                 families.outbox_messages.set(i64::try_from(*rows).unwrap_or(i64::MAX));

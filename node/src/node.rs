@@ -122,6 +122,7 @@ impl Node {
             secrets: unlocked.secrets,
             keys: unlocked.store_keys,
             greet: mode == Mode::Daemon,
+            read_receipts: config.privacy.read_receipts,
             place: home.place(),
         };
         publish.send_modify(|status| status.warnings = warnings);

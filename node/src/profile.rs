@@ -164,8 +164,9 @@ fn open(home: &Home, credentials: Credentials) -> Result<Opened, NodeError> {
 /// # Errors
 ///
 /// [`NodeError::KeystoreCorrupt`] if the secrets are no keys.
-pub fn setup(secrets: &Secrets, greet: bool) -> Result<Setup, NodeError> {
-    Ok(Setup { identity: identity(secrets)?, nickname: secrets.nickname.clone(), greet })
+pub fn setup(secrets: &Secrets, greet: bool, read_receipts: bool) -> Result<Setup, NodeError> {
+    let (identity, nickname) = (identity(secrets)?, secrets.nickname.clone());
+    Ok(Setup { identity, nickname, greet, read_receipts })
 }
 
 fn identity(secrets: &Secrets) -> Result<Identity, NodeError> {

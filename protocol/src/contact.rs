@@ -40,6 +40,8 @@ pub struct Contact {
     pub token: Option<InvitationToken>,
     /// Whether the safety number was compared.
     pub verified: bool,
+    /// Whether it is told that its messages were read; `None`: as the profile says.
+    pub read_receipts: Option<bool>,
     /// When it was added.
     pub added: UnixMillis,
     /// Devices that it had before, the latest first: one that still runs is told of its successor.

@@ -13,9 +13,10 @@
 //! - No output that depends on a write leaves before `Input::Persisted` proves its batch durable.
 //! - Everything is bounded; while [`Engine::is_full`], the driver feeds nothing but `Persisted`.
 //!
-//! One file for each kind of input: `request`, `contacts` and `forget` (commands), `frame`, `admit` and
-//! `deliver` (what arrives), `drain` and `ask` (what leaves), `prekeys` (what others ask for), `export`
-//! and `import` (files), `connection`, `timeout`, `commit`.
+//! One file for each kind of input: `request`, `send`, `contacts` and `forget` (commands), `frame`, `admit` and
+//! `deliver` (what arrives), `receipts` (what is said of it), `drain` and `ask` (what leaves), `ladder` (what
+//! became of it), `prekeys` (what others ask for), `export` and `import` (files), `mailbox` (nodes that keep
+//! envelopes), `connection`, `timeout`, `commit`.
 
 pub mod command;
 pub mod input;
@@ -37,9 +38,13 @@ mod heal;
 mod import;
 mod invite;
 mod keys;
+mod ladder;
 mod limits;
+mod mailbox;
 mod prekeys;
+mod receipts;
 mod request;
+mod send;
 mod start;
 mod timeout;
 mod timer;
@@ -50,13 +55,14 @@ pub use crate::outbox::DeliveryState;
 pub use archive::{BackupCursor, BackupPage};
 pub use command::{
     Command, CommandError, ContactView, DeliveryView, Extent, IdentityView, InvitationView,
-    KeyChangeView, MessageView, QueueView, Reply, Who,
+    KeyChangeView, MessageView, QueueView, Reply, TrackView, WaitView, Who,
 };
 pub use copies::restored_key;
 pub use export::{Export, ExportView};
 pub use import::{IMPORT_MAX, ImportView};
 pub use input::{CommandId, Input};
 pub use limits::RateClass;
+pub use mailbox::{MailboxState, MailboxView};
 pub use output::{Event, Fact, Output};
 pub use start::Setup;
 
@@ -67,6 +73,7 @@ use rand_core::CryptoRng;
 
 use crate::contact::Book;
 use crate::copies::Copies;
+use crate::envelope::Receipts;
 use crate::error::Error;
 use crate::id::{AccountId, DeviceId, InvitationToken, MessageId};
 use crate::identity::Identity;
@@ -74,6 +81,7 @@ use crate::inbox::{Conversations, Held};
 use crate::invitation::Issued;
 use crate::outbox::{Outbox, Place};
 use crate::prekey::{Pool, Prekeys};
+use crate::resilience::RetryBudget;
 use crate::session::Sessions;
 use crate::store::{BatchId, Overlay, Store};
 use crate::time::{Moment, Now};
@@ -82,6 +90,7 @@ use ask::Asked;
 use commit::Commit;
 use heal::Heals;
 use limits::Limits;
+use mailbox::Mail;
 use timeout::Purge;
 use timer::{Reason, Timers};
 
@@ -111,6 +120,7 @@ pub struct Engine<S, R> {
     invitations: BTreeMap<InvitationToken, Issued>,
     limits: Limits,
     heals: Heals,
+    mail: Mail,
     links: BTreeSet<DeviceId>,
     /// Devices that were shown the newest record of their account on their link.
     shown: BTreeSet<DeviceId>,
@@ -121,7 +131,15 @@ pub struct Engine<S, R> {
     /// Sequence of our record that a contact's device was told since this process started.
     told: BTreeMap<DeviceId, u64>,
     record_sequence: u64,
-    receipts: BTreeMap<AccountId, Vec<MessageId>>,
+    /// What is to be said of messages when the batch is sealed.
+    receipts: BTreeMap<AccountId, Receipts>,
+    /// Notices of what was read, for contacts without a link.
+    unsaid: BTreeMap<AccountId, Vec<MessageId>>,
+    /// Whether contacts are told what was read, unless their own setting says otherwise.
+    read_receipts: bool,
+    budget: RetryBudget,
+    /// Ids of sends that are remembered.
+    send_ids: u64,
     tokens: BTreeMap<SendToken, Place>,
     next_token: u64,
     next_cursor: u64,
@@ -141,6 +159,10 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         self.now = now;
         let decides = matches!(input, Input::Accepted { .. } | Input::Persisted(_));
         let done = match input {
+            Input::Command { id, command: Command::MailboxTest(node) } => {
+                self.mailbox_test(id, node);
+                Ok(())
+            }
             Input::Command { id, command } => {
                 let reply = self.request(command);
                 self.after_writes(Output::Reply { id, reply });
@@ -168,7 +190,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 self.placed(place);
                 Ok(())
             }
-            Input::Answered { .. } | Input::Unanswered { .. } => Ok(()),
+            Input::Answered { request, frame } => self.answered(request, &frame),
+            Input::Unanswered { request, why } => self.unanswered(request, why),
             Input::Timeout => self.timeout(),
             Input::Persisted(durable) => {
                 self.store.persisted(durable.batch());

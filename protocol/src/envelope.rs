@@ -11,7 +11,7 @@ mod content;
 mod letter;
 pub(crate) mod prekeys;
 
-pub use content::{Body, Content, Introduction};
+pub use content::{Body, Content, Introduction, Receipts};
 
 use bitchat_proto::limits::{FRAME_BYTES_MAX, RECORD_BYTES_MAX};
 use bitchat_proto::prost::Message;

@@ -17,7 +17,7 @@ mod owed;
 mod reader;
 mod record;
 
-pub use conversation::{Conversation, Conversations};
+pub use conversation::{Conversation, Conversations, LAMPORT_JUMP_MAX};
 pub use order::{HELD_MAX, HOLD_FOR, Held, Release};
 pub use owed::{forget_owed, owe, owed};
 pub use reader::{READER_BYTES_MAX, Reader};

@@ -14,6 +14,7 @@
 
 mod address;
 mod ask;
+mod client;
 mod custody;
 mod order;
 mod peek;
@@ -22,6 +23,9 @@ mod work;
 
 pub use address::{ContactSecret, EPOCH, Epoch, QueueKey, Tag, Token};
 pub use ask::{Ask, RequestId, Unanswered, Veil};
+pub use client::{
+    ACTIVE_MAX, Admitted, Deposited, NODE_ADDRESSES_MAX, Poured, Rental, WEEKS_AHEAD,
+};
 pub use custody::Custody;
 pub use order::{
     ACCESS_BYTES_MAX, CURSORS_MAX, Fellow, MAILBOXES_MAX, Order, STOCK_MAX, SignedOrder, TAGS_MAX,

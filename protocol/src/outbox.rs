@@ -10,19 +10,28 @@
 //! retry is byte-identical; after a new session the content is encrypted again under the same id.
 
 mod delivery;
+mod pause;
 mod queue;
 mod record;
+mod send_id;
 
-pub use delivery::{Delivery, DeliveryState};
+pub use delivery::{
+    CUSTODY_BYTES_MAX, CUSTODY_MAX, CustodyReceipt, Delivery, DeliveryState, Kept, STORED_MIN, Step,
+};
+pub use pause::{PAUSE_MAX, forget_pause, pauses, remember_pause};
 pub use queue::{Entry, IN_FLIGHT_MAX, Queue, Stage};
 pub use record::OutboxRow;
+pub use send_id::{
+    SEND_ID_BYTES_MAX, SEND_IDS_FOR, SEND_IDS_MAX, SendId, SentUnder, count_send_ids,
+    purge_send_ids,
+};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::id::{AccountId, MessageId};
 use crate::store::{Key, Store, StoreError, Table};
-use crate::time::UnixMillis;
+use crate::time::{Moment, UnixMillis};
 
 /// Rows of one profile. More are refused.
 pub const ROWS_MAX: u64 = 100_000;
@@ -44,6 +53,8 @@ pub struct Outbox {
     expiries: BTreeSet<(UnixMillis, AccountId, u64)>,
     /// Rows that no user wrote.
     hidden: usize,
+    /// Contacts that asked not to be sent to before this; outlives their queues.
+    pauses: BTreeMap<AccountId, Moment>,
 }
 
 impl Outbox {
@@ -61,6 +72,9 @@ impl Outbox {
             for value in values {
                 let row = OutboxRow::decode(&value)?;
                 outbox.insert((row.account, row.sequence), &row);
+                if let Some(delivery) = Delivery::read(store, row.message)? {
+                    outbox.reached(&row.message, delivery.state());
+                }
             }
             match next {
                 Some(cursor) => after = Some(cursor),
@@ -81,7 +95,30 @@ impl Outbox {
         self.expiries.insert((row.expires, account, sequence));
         let entry = Entry::of(row);
         self.hidden = self.hidden.saturating_add(usize::from(!entry.is_shown));
-        self.queues.entry(account).or_default().insert(sequence, entry);
+        let queue = self.queues.entry(account).or_default();
+        queue.told_until = self.pauses.get(&account).copied();
+        queue.insert(sequence, entry);
+    }
+
+    /// A contact asked not to be sent to before `until`; says whether that is longer than before.
+    pub fn told(&mut self, account: AccountId, until: Moment) -> bool {
+        let before = self.pauses.get(&account).copied();
+        if before.is_some_and(|before| before >= until) {
+            return false;
+        }
+        self.pauses.insert(account, until);
+        if let Some(queue) = self.queues.get_mut(&account) {
+            queue.told_until = Some(until);
+        }
+        true
+    }
+
+    /// A contact takes messages again, or is gone; says whether it had asked for a pause.
+    pub fn welcome(&mut self, account: &AccountId) -> bool {
+        if let Some(queue) = self.queues.get_mut(account) {
+            queue.told_until = None;
+        }
+        self.pauses.remove(account).is_some()
     }
 
     /// Forgets a row; the caller deletes it from the store.
@@ -95,6 +132,23 @@ impl Outbox {
         self.places.remove(&entry.message);
         self.expiries.remove(&(entry.expires, account, sequence));
         Some(entry)
+    }
+
+    /// A message reached a state.
+    pub fn reached(&mut self, message: &MessageId, state: DeliveryState) {
+        let place = self.places.get(message);
+        if let Some((account, sequence)) = place.copied()
+            && let Some(queue) = self.queues.get_mut(&account)
+        {
+            queue.reached(sequence, state);
+        }
+    }
+
+    /// The index entry of a message, if it waits.
+    #[must_use]
+    pub fn entry(&self, message: &MessageId) -> Option<&Entry> {
+        let (account, sequence) = self.places.get(message)?;
+        self.queues.get(account)?.entry(*sequence)
     }
 
     /// Where a message waits, if it does.

@@ -4,6 +4,7 @@
 //!   Quota ── how many at once, one more after how long
 //!   Gcra  ── one limit: 8 bytes of state, no timer
 //!   Keyed ── a Gcra for each key, in bounded memory
+//!   RetryBudget ── how much may be sent again
 //! ```
 //!
 //! Limits compose by asking [`Gcra::check`] or [`Keyed::check`] of each and taking from all only when
@@ -11,9 +12,11 @@
 //! then the true one: waiting longer never hurts.
 
 mod backoff;
+mod budget;
 mod gcra;
 mod keyed;
 
 pub use backoff::Backoff;
+pub use budget::{RetryBudget, SAVED_MAX};
 pub use gcra::{Gcra, Quota, Refused};
 pub use keyed::Keyed;

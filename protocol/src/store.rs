@@ -54,6 +54,16 @@ pub enum Table {
     OneTimePrekey = 15,
     /// `rest::Owed`. Scope: account; order: number.
     Owed = 20,
+    /// `rest::SendId`. Scope: the id that a user's program gave.
+    SendId = 22,
+    /// `rest::Pause`. Scope: account.
+    Pause = 23,
+    /// `rest::Rental`. Scope: node.
+    Rental = 40,
+    /// `rest::Admitted`. Scope: node, account.
+    Admitted = 41,
+    /// `rest::Deposited`. Scope: account; order: sequence.
+    Deposited = 42,
 }
 
 /// Names a row.

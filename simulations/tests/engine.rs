@@ -22,7 +22,7 @@ mod prekeys;
 use std::time::Duration;
 
 use bitchat_protocol::engine::{Command, CommandError, Input, Reply, Who};
-use bitchat_protocol::envelope::Body;
+use bitchat_protocol::envelope::{Body, Receipts};
 use bitchat_protocol::error::Code;
 use bitchat_protocol::id::{DeviceId, InvitationToken, MessageId, SendToken};
 use bitchat_protocol::invitation::{Invitation, Target};
@@ -197,7 +197,7 @@ fn a_receipt_of_somebody_else_proves_nothing() {
     let mut liar = Liar::invited(301, &mut alice);
     let Ok(Reply::Delivery(sent)) = alice.send("bob") else { panic!("not queued") };
 
-    liar.say(&mut alice, 1, Body::Receipts(vec![sent.id, MessageId([9; 16])]));
+    liar.say(&mut alice, 1, Body::Receipts(Receipts::delivered(vec![sent.id, MessageId([9; 16])])));
 
     assert_eq!((alice.queued(), alice.refused.len()), (1, 0));
     assert_eq!(alice.sends.pop_front().map(|(peer, ..)| peer), Some(bob.device));

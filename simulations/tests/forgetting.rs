@@ -64,7 +64,7 @@ fn a_reader_misses_nothing_that_comes_after_an_erased_conversation() {
     world.run_for(Duration::from_secs(5));
     let old = world.inbox(alice);
     let cursor = old.last().expect("a message").cursor;
-    let acknowledge = Command::Acknowledge { reader: "default".to_owned(), cursor };
+    let acknowledge = Command::Acknowledge { reader: "default".to_owned(), cursor, only: None };
     world.ask(alice, acknowledge).expect("answered").expect("done");
     world.ask(alice, remove("bob", Extent::History)).expect("answered").expect("removed");
     world.crash(alice, Duration::from_secs(1));

@@ -281,7 +281,7 @@ fn another_identity_key_of_the_same_generation_is_refused() {
     let mut twin = Bench::new("bob", 2);
     twin.disk = Disk::default();
     let identity = recertified(&bob, 1, Some([7; 32]));
-    let setup = Setup { identity, nickname: "bob".to_owned(), greet: false };
+    let setup = Setup { identity, nickname: "bob".to_owned(), greet: false, read_receipts: false };
     let rng = ChaCha20Rng::seed_from_u64(77);
     twin.engine = Engine::start(setup, twin.disk.clone(), rng, twin.now).expect("start");
     let (from_alice, _) = alice.invitation(false);

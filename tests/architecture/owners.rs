@@ -53,6 +53,8 @@ const GENERATED: &[(&str, &[&str], &str)] = &[
     ("protocol/src/invitation/issued", &["rest"], "the row of an invitation"),
     ("protocol/src/inbox/reader", &["rest"], "the row of a reader"),
     ("protocol/src/outbox/delivery", &["rest"], "the row of a delivery"),
+    ("protocol/src/outbox/pause", &["rest"], "the row of a pause"),
+    ("protocol/src/outbox/send_id", &["rest"], "the row of an id of a send"),
     ("protocol/src/session/record", &["wire", "rest"], "the row keeps the `Initial`"),
     ("node/src/network", &["wire"], "the link codec"),
 ];

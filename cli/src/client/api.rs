@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::model::{
     Contact, Contacts, Delivery, Exported, Identity, Imported, Invitation, Message, Messages, Peer,
-    QueueRow, Status,
+    QueueRow, Status, Track,
 };
 use super::{Client, Request};
 use crate::args::{Span, State};
@@ -62,6 +62,8 @@ pub(crate) enum Change<'a> {
     Scanned(&'a str),
     /// What happens when its keys change.
     Policy(&'a str),
+    /// Whether it is told that its messages were read.
+    ReadReceipts(&'a str),
     /// The keys that it has now are its own.
     Trusted,
 }
@@ -119,6 +121,7 @@ impl Client {
             Change::Verified(verified) => json!({ "verified": verified }),
             Change::Scanned(code) => json!({ "scanned": code }),
             Change::Policy(policy) => json!({ "policy": policy }),
+            Change::ReadReceipts(word) => json!({ "read_receipts": word }),
             Change::Trusted => json!({ "trusted": true }),
         };
         self.call(Request::patch("/v1/contacts", who, body)).await
@@ -156,17 +159,19 @@ impl Client {
         Ok(())
     }
 
-    /// Queues a text and waits for a state, an end state or the end of the time.
+    /// Queues a text, once for each `id`, and waits for a state, an end state or the end of the time.
     pub(crate) async fn send(
         &self,
         to: &str,
         text: &str,
         wait: Wait,
         expires: Option<Span>,
+        id: Option<&str>,
     ) -> Result<Delivery, UserError> {
         let body = json!({
             "to": to,
             "text": text,
+            "id": id,
             "wait": wait.state.as_str(),
             "timeout_ms": wait.timeout.millis(),
             "expires_ms": expires.map(Span::millis),
@@ -192,8 +197,14 @@ impl Client {
     }
 
     /// Remembers that `reader` has seen everything up to `cursor`.
-    pub(crate) async fn acknowledge(&self, reader: &str, cursor: u64) -> Result<(), UserError> {
-        let body = json!({ "reader": reader, "cursor": cursor });
+    /// Only those of `contact`, if one is given, were shown to a person.
+    pub(crate) async fn acknowledge(
+        &self,
+        reader: &str,
+        cursor: u64,
+        contact: Option<&str>,
+    ) -> Result<(), UserError> {
+        let body = json!({ "reader": reader, "cursor": cursor, "contact": contact });
         let Done {} = self.call(Request::post("/v1/inbox/ack", body)).await?;
         Ok(())
     }
@@ -215,6 +226,21 @@ impl Client {
     pub(crate) async fn queue(&self) -> Result<Vec<QueueRow>, UserError> {
         let answer: Queue = self.call(Request::get("/v1/queue")).await?;
         Ok(answer.messages)
+    }
+
+    /// Everything that is known of a message of ours.
+    pub(crate) async fn track(&self, id: &str) -> Result<Track, UserError> {
+        self.call(Request::get("/v1/queue").at(id)).await
+    }
+
+    /// Takes a message back that nobody has accepted.
+    pub(crate) async fn cancel(&self, id: &str) -> Result<Delivery, UserError> {
+        self.call(Request::delete("/v1/queue", id)).await
+    }
+
+    /// Tries a message now.
+    pub(crate) async fn retry(&self, id: &str) -> Result<Track, UserError> {
+        self.call(Request::post("/v1/queue", json!({})).at(id).then("retry")).await
     }
 
     /// What waits, sealed: one message, or a page of everything.

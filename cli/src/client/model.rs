@@ -38,6 +38,8 @@ pub(crate) struct Contact {
     pub(crate) safety_number: String,
     pub(crate) safety_code: String,
     pub(crate) policy: String,
+    /// Whether it is told that its messages were read.
+    pub(crate) read_receipts: bool,
     pub(crate) key_change: Option<KeyChange>,
     pub(crate) addresses: Vec<String>,
     pub(crate) connected: bool,
@@ -88,6 +90,8 @@ pub(crate) struct Message {
     pub(crate) late: bool,
     pub(crate) unreadable: bool,
     pub(crate) index: u64,
+    /// Place in the order that both sides see.
+    pub(crate) lamport: u64,
     /// Only in a conversation: whom it is with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) contact: Option<String>,
@@ -121,6 +125,49 @@ pub(crate) struct QueueRow {
     pub(crate) expires_ms: u64,
     pub(crate) attempts: u64,
     pub(crate) bytes: u64,
+}
+
+/// Everything that is known of a message of ours.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Track {
+    #[serde(flatten)]
+    pub(crate) delivery: Delivery,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) custody: Vec<Custody>,
+    /// When a receipt came although the message had ended.
+    pub(crate) late_receipt_ms: Option<u64>,
+    pub(crate) waits: Option<Waits>,
+}
+
+/// A state that a message reached.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Step {
+    pub(crate) state: String,
+    pub(crate) at_ms: u64,
+    pub(crate) evidence: String,
+}
+
+/// What a mailbox signed.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Custody {
+    pub(crate) mailbox: String,
+    pub(crate) envelope: String,
+    pub(crate) until_ms: u64,
+    pub(crate) at_ms: u64,
+    pub(crate) receipt: String,
+}
+
+/// What is done about a message that waits for its receipt.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Waits {
+    pub(crate) created_ms: u64,
+    pub(crate) expires_ms: u64,
+    pub(crate) attempts: u64,
+    pub(crate) bytes: u64,
+    pub(crate) next_attempt_ms: Option<u64>,
+    pub(crate) last_error: Option<String>,
+    pub(crate) last_error_ms: Option<u64>,
+    pub(crate) blocked: bool,
 }
 
 /// A page of sealed envelopes.

@@ -29,6 +29,12 @@ use sent::Sent;
 /// How often the messages under way are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
+/// How often those that have arrived are looked at: whether the contact says that it has read them.
+const READ_EVERY: Duration = Duration::from_secs(1);
+
+/// Messages that have arrived and that the contact may still say it has read.
+const UNREAD_MAX: usize = 100;
+
 /// How long one question for incoming messages waits before it is asked anew.
 const POLL: Duration = Duration::from_secs(25);
 
@@ -38,7 +44,7 @@ const PAGES: usize = 4;
 /// Talk to a contact line by line; end of input ends it
 ///
 /// Shows what the contact wrote since the last chat, and marks as your messages get on:
-/// · queued, → sent, ✓ stored, ✓✓ delivered, ✗ failed.
+/// · queued, → sent, ✓ stored, ✓✓ delivered, ✓✓ read, ✗ failed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Chat {
     /// Name, account or the start of an account
@@ -64,8 +70,9 @@ struct Session<'a> {
     who: String,
     account: String,
     reader: String,
-    /// What is not delivered yet, and what failed.
+    /// What is not delivered yet, what failed, and what may yet be read.
     sent: Vec<Sent>,
+    read_looked: Instant,
 }
 
 impl Chat {
@@ -82,6 +89,7 @@ impl Chat {
             account: contact.account,
             reader,
             sent: Vec::new(),
+            read_looked: Instant::now(),
         };
         let result = session.talk(&mut incoming, self.timeout).await;
         listener.abort();
@@ -127,7 +135,7 @@ impl Session<'_> {
             return Ok(());
         }
         let wait = Wait { state: State::Queued, timeout: Span::seconds(10) };
-        let delivery = self.client.send(&self.who, line, wait, None).await?;
+        let delivery = self.client.send(&self.who, line, wait, None, None).await?;
         let sent = Sent::new(delivery, line);
         sent.show(self.out)?;
         self.sent.push(sent);
@@ -143,7 +151,7 @@ impl Session<'_> {
             self.out.answer(message, |paint| output::received(message, Text::Clean, paint))?;
         }
         self.out.flush()?;
-        Ok(self.client.acknowledge(&self.reader, last.cursor).await?)
+        Ok(self.client.acknowledge(&self.reader, last.cursor, Some(&self.account)).await?)
     }
 
     /// Looks whether messages got on.
@@ -154,8 +162,32 @@ impl Session<'_> {
                 sent.show(self.out)?;
             }
         }
-        self.sent.retain(|sent| !sent.has_arrived());
+        if self.sent.iter().any(Sent::may_be_read) && self.read_looked.elapsed() >= READ_EVERY {
+            self.look_for_read().await?;
+        }
+        self.sent.retain(|sent| !sent.is_read());
+        while self.sent.iter().filter(|sent| sent.may_be_read()).count() > UNREAD_MAX {
+            let oldest = self.sent.iter().position(Sent::may_be_read).unwrap_or_default();
+            self.sent.remove(oldest);
+        }
         self.out.flush()
+    }
+
+    /// Looks whether the contact says that it has read what has arrived: all of it with one question.
+    async fn look_for_read(&mut self) -> Result<(), Stop> {
+        self.read_looked = Instant::now();
+        let page = u64::try_from(2 * UNREAD_MAX).unwrap_or(u64::MAX);
+        let history = self.client.history(&self.who, page, None).await?;
+        let is_read = |id: &str| {
+            history.iter().any(|line| line.id == id && line.state.as_deref() == Some("read"))
+        };
+        for sent in self.sent.iter_mut().filter(|sent| sent.may_be_read()) {
+            if is_read(&sent.delivery.id) {
+                sent.advance(self.client.delivery(&sent.delivery.id).await?);
+                sent.show(self.out)?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -15,6 +15,7 @@ mod add;
 mod change;
 mod invite;
 mod keys;
+mod receipts;
 mod view;
 
 /// Invite, add, look at and change contacts
@@ -26,6 +27,7 @@ pub(crate) enum Contact {
     Show(view::Show),
     Verify(keys::Verify),
     Policy(keys::Policy),
+    Receipts(receipts::Receipts),
     Trust(keys::Trust),
     Rename(change::Rename),
     Remove(change::Remove),
@@ -40,6 +42,7 @@ impl Contact {
             Self::Show(verb) => verb.run(client, out).await,
             Self::Verify(verb) => verb.run(client, out).await,
             Self::Policy(verb) => verb.run(client, out).await,
+            Self::Receipts(verb) => verb.run(client, out).await,
             Self::Trust(verb) => verb.run(client, out).await,
             Self::Rename(verb) => verb.run(client, out).await,
             Self::Remove(verb) => verb.run(client, out).await,
@@ -52,7 +55,7 @@ pub(super) fn person(contact: &client::Contact, paint: Paint) -> String {
     let name = sanitise::name(&contact.name);
     let fingerprint = sanitise::line(&contact.fingerprint);
     if contact.verified {
-        format!("{name} ({fingerprint} {})", paint.on(Colour::Green, "✓"))
+        format!("{name} ({fingerprint} {})", paint.on(Colour::Green, paint.either("✓", "verified")))
     } else {
         format!("{name} ({fingerprint})")
     }

@@ -110,7 +110,7 @@ async fn introduce(alice: &DemoNode) -> Result<(), UserError> {
 async fn deliver(from: &DemoNode, to: &str, text: &str, out: &mut Output) -> Result<(), Stop> {
     step(out, &format!("{} writes: $ bitchat send {to} \"{text}\" --wait delivered", from.name))?;
     let started = Instant::now();
-    let delivery = from.client.send(to, text, until(State::Queued), None).await?;
+    let delivery = from.client.send(to, text, until(State::Queued), None, None).await?;
     let shown = show_progress(out, None, &delivery.state, started.elapsed())?;
     follow(from, delivery, Progress { started, shown }, out).await
 }
@@ -127,7 +127,7 @@ async fn survive(
     step(out, "bob's node is stopped")?;
     step(out, &format!("alice writes: $ bitchat send bob \"{text}\""))?;
     let started = Instant::now();
-    let delivery = alice.client.send("bob", text, until(State::Queued), None).await?;
+    let delivery = alice.client.send("bob", text, until(State::Queued), None, None).await?;
     let shown = show_progress(out, None, &delivery.state, started.elapsed())?;
     step(out, "bob's node starts again, and nobody types anything")?;
     let bob = DemoNode::start(scratch, "bob").await?;

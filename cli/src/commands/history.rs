@@ -11,7 +11,8 @@ const PAGE: u64 = 500;
 
 /// Print a conversation
 ///
-/// Marks of what you sent: · queued, → sent, ✓ stored, ✓✓ delivered, ✗ failed.
+/// In the order that both sides see, whatever the clocks say. Marks of what you sent: · queued, → sent,
+/// ✓ stored, ✓✓ delivered, ✓✓ read, ✗ failed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct History {
     /// Name, account or the start of an account
@@ -40,12 +41,14 @@ async fn newest(client: &Client, who: &str, max: u64) -> Result<Vec<Message>, Us
     let (mut left, mut before) = (max, None);
     while left > 0 {
         let page = client.history(who, left.min(PAGE), before).await?;
-        let Some(first) = page.first() else {
+        let Some(first) = page.iter().map(|message| message.index).min() else {
             break;
         };
-        before = Some(first.index);
+        before = Some(first);
         left = left.saturating_sub(u64::try_from(page.len()).unwrap_or(u64::MAX));
         pages.push(page);
     }
-    Ok(pages.into_iter().rev().flatten().collect())
+    let mut messages: Vec<_> = pages.into_iter().rev().flatten().collect();
+    messages.sort_by_key(|message| (message.lamport, message.index));
+    Ok(messages)
 }

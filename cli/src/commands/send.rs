@@ -34,9 +34,12 @@ pub(crate) struct Send {
     /// How long to wait for it
     #[arg(long, value_name = "SPAN", default_value = "30s")]
     timeout: Span,
-    /// Give up after this long [default: 14d]
+    /// Give up after this long, 30d at most [default: 14d]
     #[arg(long, value_name = "SPAN")]
     expires: Option<Span>,
+    /// Send once for this id: the same again sends nothing and shows the message of the first time
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
 }
 
 impl Send {
@@ -51,7 +54,8 @@ impl Send {
         };
         let usual = if client.is_daemon() { State::Queued } else { State::Sent };
         let wait = Wait { state: self.wait.unwrap_or(usual), timeout: self.timeout };
-        let delivery = client.send(&self.who, &text, wait, self.expires).await?;
+        let delivery =
+            client.send(&self.who, &text, wait, self.expires, self.id.as_deref()).await?;
         out.confirm(&delivery, |paint| output::delivery(&delivery, paint))?;
         out.flush()?;
         Ok(outcome(&delivery, wait, client)?)
@@ -73,15 +77,18 @@ pub(super) fn outcome(delivery: &Delivery, wait: Wait, client: &Client) -> Resul
     let (so_far, hint) = if reaches(state, State::Delivered) {
         (
             format!("it is {state}"),
-            "nothing is left to do; the recipient may choose not to say more",
+            "nothing is left to do; the recipient may choose not to say more".to_owned(),
         )
     } else {
         let so_far = if state == State::Queued.as_str() { "still" } else { "so far" };
         if client.is_daemon() {
-            (format!("{so_far} {state}, will go on"), "see it with `bitchat queue list`")
+            (
+                format!("{so_far} {state}, will go on"),
+                format!("see it with `bitchat queue show {}`", delivery.id),
+            )
         } else {
             let message = format!("{so_far} {state}, will go on when a node runs");
-            (message, "start one with `bitchat daemon`")
+            (message, "start one with `bitchat daemon`".to_owned())
         }
     };
     let message = format!("not {} within {}: {so_far}", wait.state, precise(wait.timeout));

@@ -9,14 +9,14 @@
 //! that of our clock wherever we have one.
 
 use crate::client::{Delivery, Message};
-use crate::output::{Colour, Paint, stamp};
+use crate::output::{Colour, Paint, mark, stamp};
 use crate::sanitise;
 
-/// Begins each further line of a text, so that no text can pass for a line of its own.
-const CONTINUED: &str = "\n  │ ";
-
 /// In place of a text that there is not. The mark in front is no character that a text begins with.
-const UNREADABLE: &str = "⟨a message of a newer version, which this one cannot show⟩";
+const UNREADABLE: [&str; 2] = [
+    "⟨a message of a newer version, which this one cannot show⟩",
+    "<a message of a newer version, which this one cannot show>",
+];
 
 /// How a text is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,11 +32,16 @@ pub(crate) fn received(message: &Message, text: Text, paint: Paint) -> String {
     let time = stamp(message.received_ms.unwrap_or(message.sent_ms));
     let who = person(message, paint);
     let body = if message.unreadable {
-        paint.on(Colour::Dim, UNREADABLE)
+        paint.on(Colour::Dim, paint.either(UNREADABLE[0], UNREADABLE[1]))
     } else {
-        body(&message.text, text)
+        body(&message.text, text, paint)
     };
-    format!("{}{}  {who}  {body}{}", gap(message), paint.on(Colour::Dim, &time), late(message))
+    format!(
+        "{}{}  {who}  {body}{}",
+        gap(message, paint),
+        paint.on(Colour::Dim, &time),
+        late(message)
+    )
 }
 
 /// A message of a conversation, ours or theirs.
@@ -46,7 +51,7 @@ pub(crate) fn conversation(message: &Message, text: Text, paint: Paint) -> Strin
     }
     let state = message.state.as_deref().unwrap_or("queued");
     let time = paint.on(Colour::Dim, &stamp(message.sent_ms));
-    format!("{time}  me {}  {}", mark(state, paint), body(&message.text, text))
+    format!("{time}  me {}  {}", mark(state, paint), body(&message.text, text, paint))
 }
 
 /// Where a message is, for people.
@@ -64,39 +69,28 @@ pub(crate) fn delivery(delivery: &Delivery, paint: Paint) -> String {
     format!("{mark}{word}  {id}  to {}{evidence}", sanitise::name(&delivery.to))
 }
 
-/// The mark of a state of delivery.
-pub(crate) fn mark(state: &str, paint: Paint) -> String {
-    match state {
-        "queued" => "·".to_owned(),
-        "sent" => "→".to_owned(),
-        "stored" => "✓".to_owned(),
-        "delivered" => paint.on(Colour::Green, "✓✓"),
-        "read" => paint.on(Colour::Green, "✓✓ read"),
-        other => paint.on(Colour::Red, &format!("✗ {}", sanitise::line(other))),
-    }
-}
-
 fn person(message: &Message, paint: Paint) -> String {
     let name = sanitise::name(&message.from);
     let fingerprint = sanitise::line(&message.fingerprint);
     if message.verified {
-        format!("{name} ({fingerprint} {})", paint.on(Colour::Green, "✓"))
+        format!("{name} ({fingerprint} {})", paint.on(Colour::Green, paint.either("✓", "verified")))
     } else {
         format!("{name} ({fingerprint})")
     }
 }
 
-fn body(raw: &str, text: Text) -> String {
+fn body(raw: &str, text: Text, paint: Paint) -> String {
     match text {
         Text::Raw => raw.to_owned(),
-        Text::Clean => sanitise::text(raw).replace('\n', CONTINUED),
+        // Begins each further line, so that no text can pass for a line of its own.
+        Text::Clean => sanitise::text(raw).replace('\n', paint.either("\n  │ ", "\n  | ")),
     }
 }
 
-fn gap(message: &Message) -> String {
+fn gap(message: &Message, paint: Paint) -> String {
     match message.gap {
         0 => String::new(),
-        missing => format!("  … {missing} missing\n"),
+        missing => format!("  {} {missing} missing\n", paint.either("…", "...")),
     }
 }
 

@@ -141,6 +141,7 @@ pub(crate) fn message(cursor: u64, text: &str) -> Value {
         "cursor": cursor, "id": format!("{cursor:032x}"), "from": "bob", "account": "bchat1bob",
         "fingerprint": "aaaa-bbbb", "verified": true, "text": text, "sent_ms": 1_000,
         "received_ms": 1_795_508_403_000_u64, "gap": 0, "late": false, "unreadable": false, "index": cursor,
+        "lamport": cursor,
     })
 }
 
@@ -149,7 +150,7 @@ pub(crate) fn contact(name: &str) -> Value {
     json!({
         "name": name, "nickname": name, "account": format!("bchat1{name}"),
         "fingerprint": "aaaa-bbbb", "device": "12D3KooW", "verified": false,
-        "safety_number": "11111 22222", "safety_code": "bitchat-safety:x", "policy": "tofu",
+        "safety_number": "11111 22222", "safety_code": "bitchat-safety:x", "policy": "tofu", "read_receipts": false,
         "key_change": null, "addresses": ["/ip4/127.0.0.1/tcp/1"], "connected": true,
     })
 }

@@ -77,7 +77,7 @@ fn make<R: Read>(
     let unlocked = Keystore::create(&staging.keystore(), &factors, &secrets, &mut rng)?;
     let store = SledStore::open(&staging.data(), unlocked.store_keys)?;
     let contents = fill(&store, &mut backup)?;
-    let identity = profile::setup(&secrets, false)?.identity;
+    let identity = profile::setup(&secrets, false, false)?.identity;
     let device = peer_id::text(&identity.device().id());
     Ok(Restored { contents, device, generation: secrets.generation })
 }

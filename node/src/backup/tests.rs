@@ -48,6 +48,7 @@ fn contact(number: u32) -> Item {
         generation: 1,
         addresses: Vec::new(),
         token: None,
+        read_receipts: None,
         verified: number.is_multiple_of(2),
         added: UnixMillis(1),
         former: Vec::new(),

@@ -88,7 +88,7 @@ pub const KEYS: &[Key] = &[
         name: "privacy.read_receipts",
         kind: Kind::Flag,
         default: "false",
-        help: "Tell senders that their messages were read. Not available in this version.",
+        help: "Tell senders that their messages were read; `contact receipts` says so for one contact.",
     },
     Key {
         name: "mailbox.enabled",
@@ -147,7 +147,7 @@ pub const KEYS: &[Key] = &[
 ];
 
 /// Switches of parts that this version does not have: `true` is refused.
-pub(super) const ABSENT: &[&str] = &["privacy.read_receipts", "worker.enabled", "relay.enabled"];
+pub(super) const ABSENT: &[&str] = &["worker.enabled", "relay.enabled"];
 
 /// Words that name secrets: a key with one of them is refused with the way out.
 const SECRET: &[&str] = &["passphrase", "password", "secret", "token", "phrase", "seed"];

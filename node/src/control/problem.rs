@@ -85,6 +85,7 @@ const fn command_status(error: &CommandError) -> StatusCode {
         CommandError::UnknownContact(_)
         | CommandError::AmbiguousContact { .. }
         | CommandError::UnknownMessage(_)
+        | CommandError::UnknownMailbox(_)
         | CommandError::NotWaiting(_) => StatusCode::NOT_FOUND,
         CommandError::NameTaken(_)
         | CommandError::BadName(_)
@@ -95,10 +96,12 @@ const fn command_status(error: &CommandError) -> StatusCode {
         | CommandError::TextEmpty
         | CommandError::OutOfRange(_) => StatusCode::BAD_REQUEST,
         CommandError::TextTooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-        CommandError::KeyChanged | CommandError::KeyUnproven | CommandError::SafetyMismatch => {
-            StatusCode::CONFLICT
-        }
-        CommandError::OutboxFull(_) => StatusCode::SERVICE_UNAVAILABLE,
+        CommandError::KeyChanged
+        | CommandError::KeyUnproven
+        | CommandError::SafetyMismatch
+        | CommandError::Accepted(_)
+        | CommandError::IdTaken(_) => StatusCode::CONFLICT,
+        CommandError::OutboxFull(_) | CommandError::IdsFull(_) => StatusCode::SERVICE_UNAVAILABLE,
         CommandError::Store(_) | CommandError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

@@ -15,6 +15,7 @@ pub(super) mod inbox;
 pub(super) mod mailboxes;
 pub(super) mod messages;
 pub(super) mod node;
+pub(super) mod queue;
 
 /// What a handler answers.
 type Answer<T> = Result<Json<Versioned<T>>, Problem>;

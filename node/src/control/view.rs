@@ -4,13 +4,17 @@
 //! prints it sanitises it.
 
 use bitchat_protocol::engine::{
-    ContactView, DeliveryView, IdentityView, InvitationView, KeyChangeView, MessageView, QueueView,
+    ContactView, IdentityView, InvitationView, KeyChangeView, MessageView,
 };
 use bitchat_protocol::prekey::PrekeyUse;
 use serde::Serialize;
 
 use super::handle::{NodeStatus, PeerStatus};
 use super::peer_id;
+
+mod delivery;
+
+pub(super) use delivery::{Delivery, Queued, Sent, Track};
 
 /// Version of every reply; grows when a field changes its meaning or goes.
 pub const SCHEMA: u32 = 1;
@@ -85,6 +89,7 @@ pub(super) struct Contact {
     safety_number: String,
     safety_code: String,
     policy: &'static str,
+    read_receipts: bool,
     key_change: Option<KeyChange>,
     addresses: Vec<String>,
     connected: bool,
@@ -143,6 +148,7 @@ impl From<ContactView> for Contact {
             safety_number: view.safety_number,
             safety_code: view.safety_code,
             policy: view.policy.as_str(),
+            read_receipts: view.read_receipts,
             key_change: view.changed.map(|at| KeyChange {
                 at_ms: at.0,
                 device: peer_id::text(&view.waiting.unwrap_or(view.device)),
@@ -169,36 +175,6 @@ pub(super) struct Contacts {
     pub(super) contacts: Vec<Contact>,
 }
 
-/// Where a message is.
-#[derive(Debug, Serialize)]
-pub(super) struct Delivery {
-    id: String,
-    to: String,
-    state: &'static str,
-    evidence: String,
-    at_ms: u64,
-}
-
-impl From<DeliveryView> for Delivery {
-    fn from(view: DeliveryView) -> Self {
-        Self {
-            id: view.id.to_string(),
-            to: view.to,
-            state: view.state.as_str(),
-            evidence: view.evidence,
-            at_ms: view.at.0,
-        }
-    }
-}
-
-/// Where a sent message is, and whether that is what was waited for.
-#[derive(Debug, Serialize)]
-pub(super) struct Sent {
-    #[serde(flatten)]
-    pub(super) delivery: Delivery,
-    pub(super) reached: bool,
-}
-
 /// A message of the inbox.
 #[derive(Debug, Serialize)]
 pub(super) struct Message {
@@ -215,6 +191,7 @@ pub(super) struct Message {
     late: bool,
     unreadable: bool,
     index: u64,
+    lamport: u64,
 }
 
 impl From<MessageView> for Message {
@@ -233,6 +210,7 @@ impl From<MessageView> for Message {
             late: view.late,
             unreadable: view.unreadable,
             index: view.index,
+            lamport: view.lamport,
         }
     }
 }
@@ -260,32 +238,6 @@ impl From<MessageView> for Line {
 #[derive(Debug, Serialize)]
 pub(super) struct Messages<T> {
     pub(super) messages: Vec<T>,
-}
-
-/// A row of the outbox.
-#[derive(Debug, Serialize)]
-pub(super) struct Queued {
-    id: String,
-    to: String,
-    state: &'static str,
-    created_ms: u64,
-    expires_ms: u64,
-    attempts: u32,
-    bytes: usize,
-}
-
-impl From<QueueView> for Queued {
-    fn from(view: QueueView) -> Self {
-        Self {
-            id: view.id.to_string(),
-            to: view.to,
-            state: view.state.as_str(),
-            created_ms: view.created.0,
-            expires_ms: view.expires.0,
-            attempts: view.attempts,
-            bytes: view.bytes,
-        }
-    }
 }
 
 /// Every standing link.

@@ -25,6 +25,8 @@ pub struct Factory {
     pub keys: StoreKeys,
     /// Whether the engine dials its contacts at the start.
     pub greet: bool,
+    /// Whether contacts are told what was read.
+    pub read_receipts: bool,
     /// Where the store lies.
     pub place: Option<PlaceHash>,
 }
@@ -39,7 +41,7 @@ impl Factory {
             return Err(NodeError::StoreCorrupt { what });
         }
         let store = SledStore::open(&self.dir, self.keys.duplicate())?;
-        let setup = profile::setup(&self.secrets, self.greet)?;
+        let setup = profile::setup(&self.secrets, self.greet, self.read_receipts)?;
         let engine =
             Engine::start(setup, store.clone(), UnwrapErr(SysRng), now).map_err(|error| {
                 if let Error::Store(error) = error {

@@ -238,6 +238,8 @@ const fn level(fact: &Fact) -> Level {
         | Fact::KemMixed
         | Fact::KeysSkipped(_)
         | Fact::Retried
+        | Fact::RetryHeld
+        | Fact::SendKnown
         | Fact::Prekeys(_)
         | Fact::Step(..) => Level::Trace,
     }

@@ -120,7 +120,11 @@ const fn command_code(error: &CommandError) -> &'static str {
         CommandError::TextTooLong { .. } => "text_too_long",
         CommandError::TextEmpty => "text_empty",
         CommandError::UnknownMessage(_) => "unknown_message",
+        CommandError::UnknownMailbox(_) => "unknown_mailbox",
         CommandError::NotWaiting(_) => "not_waiting",
+        CommandError::Accepted(_) => "accepted",
+        CommandError::IdTaken(_) => "id_taken",
+        CommandError::IdsFull(_) => "ids_full",
         CommandError::OutboxFull(_) => "outbox_full",
         CommandError::OutOfRange(_) => "out_of_range",
         CommandError::Store(_) => "store",
@@ -133,6 +137,7 @@ const fn command_category(error: &CommandError) -> Category {
         CommandError::UnknownContact(_)
         | CommandError::AmbiguousContact { .. }
         | CommandError::UnknownMessage(_)
+        | CommandError::UnknownMailbox(_)
         | CommandError::NotWaiting(_) => Category::NotFound,
         CommandError::NameTaken(_)
         | CommandError::BadName(_)
@@ -142,10 +147,12 @@ const fn command_category(error: &CommandError) -> Category {
         | CommandError::LinkExpired
         | CommandError::TextTooLong { .. }
         | CommandError::TextEmpty
+        | CommandError::Accepted(_)
+        | CommandError::IdTaken(_)
         | CommandError::OutOfRange(_) => Category::Usage,
         CommandError::KeyChanged | CommandError::KeyUnproven => Category::Untrusted,
         CommandError::SafetyMismatch => Category::Verification,
-        CommandError::OutboxFull(_) => Category::RateLimited,
+        CommandError::OutboxFull(_) | CommandError::IdsFull(_) => Category::RateLimited,
         CommandError::Store(_) => Category::Store,
         CommandError::Internal(_) => Category::Internal,
     }
@@ -164,6 +171,9 @@ pub(super) fn command_message(error: &CommandError) -> String {
         }
         CommandError::UnknownContact(name) => format!("no contact is called \"{name}\""),
         CommandError::NameTaken(name) => format!("the name \"{name}\" is taken"),
+        CommandError::IdTaken(id) => {
+            format!("another text or recipient was sent under the id \"{id}\"")
+        }
         CommandError::Store(_) => "the disk refused; nothing was changed".to_owned(),
         CommandError::Internal(_) => "internal error".to_owned(),
         CommandError::BadName(_)
@@ -177,7 +187,10 @@ pub(super) fn command_message(error: &CommandError) -> String {
         | CommandError::TextTooLong { .. }
         | CommandError::TextEmpty
         | CommandError::UnknownMessage(_)
+        | CommandError::UnknownMailbox(_)
         | CommandError::NotWaiting(_)
+        | CommandError::Accepted(_)
+        | CommandError::IdsFull(_)
         | CommandError::OutboxFull(_)
         | CommandError::OutOfRange(_) => error.to_string(),
     }

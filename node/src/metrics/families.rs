@@ -130,6 +130,8 @@ pub(super) struct Families {
     pub(super) keys_skipped: Counter,
     pub(super) keys_evicted: Counter,
     pub(super) retries: Counter,
+    pub(super) retry_budget_exhausted: Counter,
+    pub(super) sends_known: Counter,
     pub(super) gaps: Counter,
     pub(super) bound_reached: Family<ByBound, Counter>,
     pub(super) store_flush_seconds: Histogram,
@@ -178,6 +180,8 @@ impl Families {
             keys_skipped: Counter::default(),
             keys_evicted: Counter::default(),
             retries: Counter::default(),
+            retry_budget_exhausted: Counter::default(),
+            sends_known: Counter::default(),
             gaps: Counter::default(),
             bound_reached: Family::default(),
             store_flush_seconds: Histogram::new(FLUSH_BUCKETS),
@@ -224,6 +228,13 @@ impl Families {
         );
         registry.register("refused", "Frames of peers that were refused", self.refused.clone());
         registry.register("retries", "Frames that were sent again", self.retries.clone());
+        registry.register(
+            "retry_budget_exhausted",
+            "Times that a frame waited to be sent again because the retry budget was used up",
+            self.retry_budget_exhausted.clone(),
+        );
+        let sends_known = "Texts that were sent again under their id, and not twice";
+        registry.register("sends_known", sends_known, self.sends_known.clone());
         registry.register(
             "gaps",
             "Messages shown although others before them were missing",

@@ -312,6 +312,12 @@ label! {
         History => "history",
         /// `GET /v1/queue`
         Queue => "queue",
+        /// `GET /v1/queue/{id}`
+        QueueShow => "queue_show",
+        /// `DELETE /v1/queue/{id}`
+        QueueCancel => "queue_cancel",
+        /// `POST /v1/queue/{id}/retry`
+        QueueRetry => "queue_retry",
         /// `GET /v1/backup`
         Backup => "backup",
         /// `DELETE /v1/warnings/{code}`

@@ -355,6 +355,8 @@ fn facts() -> Vec<Fact> {
         Fact::KeysSkipped(3),
         Fact::KeysEvicted(2),
         Fact::Retried,
+        Fact::RetryHeld,
+        Fact::SendKnown,
         Fact::Gap,
         Fact::Outbox { rows: 4, oldest_ms: Some(2_500) },
         Fact::BoundReached("inbox"),

@@ -82,9 +82,10 @@ impl Class {
         const SEEN: u8 = Table::Seen as u8;
         const READER: u8 = Table::Reader as u8;
         const REPLAY: u8 = Table::Replay as u8;
+        const SEND_ID: u8 = Table::SendId as u8;
         match table {
             MESSAGE | HELD => Self::Conversation,
-            DELIVERY | INBOX | SEEN | READER | REPLAY => Self::Chain(Chain::Long),
+            DELIVERY | INBOX | SEEN | READER | REPLAY | SEND_ID => Self::Chain(Chain::Long),
             _ => Self::Chain(Chain::Hour),
         }
     }

@@ -119,8 +119,8 @@ fn kept_for_a_contact(bytes: &[u8]) {
     if let Ok(Some(delivery)) = Delivery::read(&store, id) {
         delivery.write(&mut store, id);
         assert_eq!(
-            Delivery::read(&store, id).expect("own row").expect("a row").state,
-            delivery.state
+            Delivery::read(&store, id).expect("own row").expect("a row").state(),
+            delivery.state()
         );
     }
     if let Ok(known) = seen(&store, device, id) {

@@ -4,7 +4,7 @@ use bitchat_proto::{rest, wire};
 use bitchat_protocol::backup::{Counts, Head, Item};
 use bitchat_protocol::contact::{Contact, KeyPolicy};
 use bitchat_protocol::crypto::{AgeHeader, PAYLOAD_NONCE_BYTES, Secret};
-use bitchat_protocol::envelope::{Body, Content, Envelope, Frame, Introduction};
+use bitchat_protocol::envelope::{Body, Content, Envelope, Frame, Introduction, Receipts};
 use bitchat_protocol::id::{InvitationToken, MessageId, SessionId};
 use bitchat_protocol::inbox::Conversation;
 use bitchat_protocol::invitation::{Invitation, Target};
@@ -98,6 +98,7 @@ fn conversation_rows() -> Vec<Seed> {
         device: device.clone(),
         shown: 7,
         heads: vec![message.clone()],
+        heard: 2,
     };
     let held = rest::Held {
         account: account.clone(),
@@ -106,8 +107,20 @@ fn conversation_rows() -> Vec<Seed> {
         until_ms: NOW.0,
         device: device.clone(),
     };
-    let delivery =
-        rest::Delivery { state: 4, at_ms: 1, account: account.clone(), evidence: "x".to_owned() };
+    let step = |state| rest::DeliveryStep { state, at_ms: 1, evidence: "x".to_owned() };
+    let custody = rest::Custody {
+        mailbox: device.clone(),
+        envelope: vec![5; 32],
+        until_ms: NOW.0,
+        receipt: vec![6; 100],
+        at_ms: 1,
+    };
+    let delivery = rest::Delivery {
+        account: account.clone(),
+        steps: vec![step(1), step(3), step(10)],
+        custody: vec![custody],
+        late_ms: 2,
+    };
     let seen = rest::Seen {
         device,
         message: message.clone(),
@@ -180,7 +193,7 @@ fn contents(alice: &Device) -> [Seed; 5] {
     };
     let bodies = [
         ("text", Body::Text("héllo".to_owned())),
-        ("receipts", Body::Receipts(vec![MESSAGE; 3])),
+        ("receipts", Body::Receipts(Receipts { delivered: vec![MESSAGE; 3], read: vec![MESSAGE] })),
         ("hello", Body::Hello),
         ("update", Body::Update),
         ("unreadable", Body::Unreadable(vec![MESSAGE])),
@@ -253,6 +266,7 @@ fn contact(alice: &Device) -> Contact {
         generation: 1,
         addresses: vec!["/ip4/192.0.2.1/udp/4001/quic-v1".to_owned()],
         token: Some(TOKEN),
+        read_receipts: None,
         verified: false,
         added: NOW,
         former: Vec::new(),

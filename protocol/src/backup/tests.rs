@@ -31,6 +31,7 @@ fn contact(verified: bool) -> Item {
         generation: 9,
         addresses: vec!["/ip4/127.0.0.1/tcp/1".to_owned()],
         token: None,
+        read_receipts: None,
         verified,
         added: UnixMillis(5),
         former: vec![DeviceId([4; 32])],
@@ -52,9 +53,10 @@ fn message() -> Item {
         late: false,
         cursor: 0,
         unreadable: false,
+        read: false,
     };
-    let (state, at) = (DeliveryState::Delivered, UnixMillis(2));
-    let delivery = Delivery { account: BOB, state, evidence: "receipt".to_owned(), at };
+    let mut delivery = Delivery::begin(BOB, UnixMillis(1));
+    delivery.reach(DeliveryState::Delivered, "receipt", UnixMillis(2));
     Item::Message(Box::new(Saved { account: BOB, index: 4, message, delivery: Some(delivery) }))
 }
 
@@ -137,7 +139,7 @@ fn a_restored_row_is_what_the_profile_had() {
 
     assert!(restored.verified && restored.name == "bob" && restored.former.len() == 1);
     assert!(restored.policy == KeyPolicy::Verified && restored.changed == Some(UnixMillis(6)));
-    assert_eq!(delivery.state, DeliveryState::Delivered);
+    assert_eq!(delivery.state(), DeliveryState::Delivered);
     assert_eq!(history.first().and_then(crate::store::Row::number), Some(4));
     assert!(inbox.is_empty(), "nothing restored is news");
 }

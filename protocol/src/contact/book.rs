@@ -169,6 +169,7 @@ mod tests {
             generation: 1,
             addresses: Vec::new(),
             token: None,
+            read_receipts: None,
             verified: false,
             added: UnixMillis(0),
             former: Vec::new(),

@@ -25,6 +25,7 @@ impl Contact {
             addresses: self.addresses.clone(),
             token: self.token.map(|token| token.0.to_vec()).unwrap_or_default(),
             verified: self.verified,
+            read_receipts: self.read_receipts.map_or(0, |tells| if tells { 1 } else { 2 }),
             added_ms: self.added.0,
             generation: self.generation,
             former: self.former.iter().map(|device| device.0.to_vec()).collect(),
@@ -66,6 +67,10 @@ impl Contact {
             addresses: row.addresses,
             token,
             verified: row.verified,
+            read_receipts: match row.read_receipts {
+                0 => None,
+                other => Some(other == 1),
+            },
             added: UnixMillis(row.added_ms),
             former: former?,
             policy: if row.strict { KeyPolicy::Verified } else { KeyPolicy::Tofu },

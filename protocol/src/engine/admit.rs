@@ -68,6 +68,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         let account = certificate.account();
         self.sessions.found(session, &mut self.store)?;
         self.encrypt_again(account, envelope.session);
+        self.welcome_again(account);
         self.spend_prekeys(ids);
         // Last: were the session not kept, its initial message could never found it again.
         handshake::remember_replay(&mut self.store, &replay, self.now.wall);
@@ -138,6 +139,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             generation: certificate.generation(),
             addresses: Vec::new(),
             token: None,
+            read_receipts: None,
             verified: false,
             added: self.now.wall,
             former: Vec::new(),
@@ -204,6 +206,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         let account = contact.account;
         self.store.put(Key::of(Table::Contact, &account.0), contact.to_record());
         self.book.insert(contact);
+        self.compare_tags_of(account);
         self.after_writes(Output::Event(Event::Contact(account)));
     }
 }

@@ -162,11 +162,10 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         message: Stored,
     ) -> Result<Saved, CommandError> {
         let mut delivery = Delivery::read(&self.store, message.id)?.filter(|_| message.outgoing);
-        if let Some(delivery) = &mut delivery
-            && delivery.state < DeliveryState::Delivered
-        {
-            delivery.state = DeliveryState::Undeliverable;
-            "not delivered when the backup was made".clone_into(&mut delivery.evidence);
+        if let Some(delivery) = &mut delivery {
+            // Nothing follows a receipt or an end: those stay as they are.
+            let why = "not delivered when the backup was made";
+            delivery.reach(DeliveryState::Undeliverable, why, self.now.wall);
         }
         Ok(Saved { account, index, message: Stored { cursor: 0, ..message }, delivery })
     }

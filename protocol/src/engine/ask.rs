@@ -61,7 +61,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             None => {}
         }
         let queue = self.outbox.queue(&account);
-        let is_idle = queue.is_none_or(|queue| queue.next_to_send(self.now.mono).is_none());
+        let is_idle = queue.is_none_or(|queue| queue.next_to_send(self.now.mono, true).is_none());
         if is_idle || has_session || !self.has_record(account) {
             return Ok(false);
         }

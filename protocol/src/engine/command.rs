@@ -5,11 +5,16 @@ use std::time::Duration;
 use super::archive::{BackupCursor, BackupPage};
 use super::export::{Export, ExportView};
 use super::import::ImportView;
+use super::mailbox::MailboxView;
 use crate::contact::KeyPolicy;
-use crate::id::{AccountId, DeviceId, MessageId};
-use crate::outbox::DeliveryState;
-use crate::prekey::PrekeyUse;
-use crate::time::UnixMillis;
+use crate::id::{DeviceId, MessageId};
+
+mod view;
+
+pub use view::{
+    ContactView, DeliveryView, IdentityView, InvitationView, KeyChangeView, MessageView, QueueView,
+    TrackView, WaitView,
+};
 
 /// A contact as a person types it: petname, account id, or the start of an account id
 /// (at least 13 characters).
@@ -88,8 +93,33 @@ pub enum Command {
         /// Give up after this long; `None`: 14 days. At most 30 days.
         expires: Option<Duration>,
     },
+    /// The same, once for each id: sent again, it answers with the message of the first time.
+    /// → [`Reply::Delivery`]
+    SendOnce {
+        /// 1 to 128 bytes of text, of the caller's choice.
+        id: String,
+        /// As in `Send`.
+        to: Who,
+        /// As in `Send`; another text under the same id is refused.
+        text: String,
+        /// As in `Send`; of no account when sent again.
+        expires: Option<Duration>,
+    },
     /// Where is a message? → [`Reply::Delivery`]
     Delivery(MessageId),
+    /// Everything that is known of a message of ours. → [`Reply::Track`]
+    Track(MessageId),
+    /// Take a message back that nobody has accepted. → [`Reply::Delivery`]
+    Cancel(MessageId),
+    /// Try a message that waits now. → [`Reply::Track`]
+    RetryNow(MessageId),
+    /// Say whether a contact is told what was read; `None`: as the profile says. → [`Reply::Contact`]
+    SetReadReceipts {
+        /// Whom.
+        who: Who,
+        /// Whether.
+        tells: Option<bool>,
+    },
     /// Inbox after a cursor (`None`: after what `reader` acknowledged). → [`Reply::Messages`]
     Inbox {
         /// Named cursor.
@@ -105,8 +135,10 @@ pub enum Command {
         reader: String,
         /// Of the last message seen.
         cursor: u64,
+        /// Only messages of this contact were shown to a person; the others were passed over.
+        only: Option<Who>,
     },
-    /// Conversation, newest last. → [`Reply::Messages`]
+    /// Conversation, newest last: each page in the order of the Lamport clock. → [`Reply::Messages`]
     History {
         /// With whom.
         who: Who,
@@ -131,6 +163,21 @@ pub enum Command {
     /// Take sealed envelopes out of a file, at most [`IMPORT_MAX`](super::IMPORT_MAX).
     /// → [`Reply::Imported`]
     Import(Vec<Vec<u8>>),
+    /// Rent at a mailbox node, or change where it is and the operator's word. → [`Reply::Mailbox`]
+    MailboxAdd {
+        /// Whose mailboxes.
+        node: DeviceId,
+        /// Multiaddresses without `/p2p`, 1 to 4.
+        addresses: Vec<String>,
+        /// The operator's word; empty if none is asked for.
+        access: String,
+    },
+    /// Every node that we rent at, by rank. → [`Reply::Mailboxes`]
+    MailboxList,
+    /// Ask a node that we rent at how it is; replied when it has answered, or will not. → [`Reply::Mailbox`]
+    MailboxTest(DeviceId),
+    /// Rent there no more; what lies there is fetched before. → [`Reply::Done`]
+    MailboxRemove(DeviceId),
 }
 
 /// How much of a contact is forgotten.
@@ -155,159 +202,24 @@ pub enum Reply {
     Contact(ContactView),
     /// To `Contacts`.
     Contacts(Vec<ContactView>),
-    /// To `Send`, `Delivery`.
+    /// To `Send`, `SendOnce`, `Delivery`, `Cancel`.
     Delivery(DeliveryView),
     /// To `Inbox`, `History`.
     Messages(Vec<MessageView>),
     /// To `Queue`.
     Queue(Vec<QueueView>),
+    /// To `Track`, `RetryNow`.
+    Track(TrackView),
     /// To `BackupPage`.
     BackupPage(BackupPage),
     /// To `Export`.
     Exported(ExportView),
     /// To `Import`.
     Imported(ImportView),
-}
-
-/// Our own account and device.
-#[derive(Clone, Debug)]
-pub struct IdentityView {
-    /// Account.
-    pub account: AccountId,
-    /// Device.
-    pub device: DeviceId,
-    /// As we call ourselves; may be empty.
-    pub nickname: String,
-    /// Where we listen.
-    pub addresses: Vec<String>,
-}
-
-/// An invitation of ours.
-#[derive(Clone, Debug)]
-pub struct InvitationView {
-    /// With the whole contact record.
-    pub link: String,
-    /// Short form for a QR code; the record is fetched when connected.
-    pub short: String,
-    /// When it ends.
-    pub expires: Option<UnixMillis>,
-}
-
-/// A contact.
-#[derive(Clone, Debug)]
-pub struct ContactView {
-    /// Petname.
-    pub name: String,
-    /// As it calls itself; from the peer, to be sanitised.
-    pub nickname: String,
-    /// Account.
-    pub account: AccountId,
-    /// Device, once known.
-    pub device: DeviceId,
-    /// Whether the safety number was compared.
-    pub verified: bool,
-    /// 60 digits.
-    pub safety_number: String,
-    /// What the contact scans from our screen to compare.
-    pub safety_code: String,
-    /// What happens when its keys change.
-    pub policy: KeyPolicy,
-    /// When its keys changed last, until the user has answered.
-    pub changed: Option<UnixMillis>,
-    /// A new device that waits for the user: nothing is sent meanwhile.
-    pub waiting: Option<DeviceId>,
-    /// Where it may be found.
-    pub addresses: Vec<String>,
-    /// Whether a link stands.
-    pub connected: bool,
-    /// On which prekeys the session to send on was founded; `None` without a session.
-    pub prekeys: Option<PrekeyUse>,
-    /// Whether the contact was known before (`AddContact` only).
-    pub known: bool,
-}
-
-/// The keys of a contact changed.
-#[derive(Clone, Debug)]
-pub struct KeyChangeView {
-    /// Account.
-    pub account: AccountId,
-    /// Petname.
-    pub name: String,
-    /// The device that came.
-    pub device: DeviceId,
-    /// Whether it waits for the user.
-    pub blocked: bool,
-    /// When.
-    pub at: UnixMillis,
-}
-
-/// Where a message is.
-#[derive(Clone, Debug)]
-pub struct DeliveryView {
-    /// Message.
-    pub id: MessageId,
-    /// Petname of the recipient, or its account id if it is no contact any more.
-    pub to: String,
-    /// State.
-    pub state: DeliveryState,
-    /// What proves it, in words.
-    pub evidence: String,
-    /// Since when.
-    pub at: UnixMillis,
-}
-
-/// A message in the history or inbox.
-#[derive(Clone, Debug)]
-pub struct MessageView {
-    /// Message.
-    pub id: MessageId,
-    /// Place in the inbox; 0 for outgoing ones.
-    pub cursor: u64,
-    /// Place in the conversation.
-    pub index: u64,
-    /// Whether we sent it.
-    pub outgoing: bool,
-    /// Account of the other side.
-    pub account: AccountId,
-    /// Petname of the other side, or its account id if it is no contact any more.
-    pub name: String,
-    /// Who wrote it: `name`, or our own account id.
-    pub from: String,
-    /// Whether the other side is verified.
-    pub verified: bool,
-    /// Text; from the peer, to be sanitised.
-    pub text: String,
-    /// By the sender's clock: a label only.
-    pub sent: UnixMillis,
-    /// By our clock; `None` for outgoing ones.
-    pub received: Option<UnixMillis>,
-    /// Messages missing before this one.
-    pub gap: u64,
-    /// Came after messages that follow it.
-    pub late: bool,
-    /// Of a kind that this version cannot show: there is no text.
-    pub unreadable: bool,
-    /// Where it is, for outgoing ones.
-    pub state: Option<DeliveryState>,
-}
-
-/// A row of the outbox.
-#[derive(Clone, Debug)]
-pub struct QueueView {
-    /// Message.
-    pub id: MessageId,
-    /// Petname of the recipient.
-    pub to: String,
-    /// `Queued` or `Sent`.
-    pub state: DeliveryState,
-    /// When it was queued.
-    pub created: UnixMillis,
-    /// When it is given up.
-    pub expires: UnixMillis,
-    /// How often it was sent.
-    pub attempts: u32,
-    /// Bytes of its content.
-    pub bytes: usize,
+    /// To `MailboxAdd` and `MailboxTest`.
+    Mailbox(MailboxView),
+    /// To `MailboxList`.
+    Mailboxes(Vec<MailboxView>),
 }
 
 /// Why a command failed. The shell adds the hint and the exit code.
@@ -368,9 +280,21 @@ pub enum CommandError {
     /// The message is delivered, or ended otherwise, or there never was such a message.
     #[error("no message {0} waits")]
     NotWaiting(MessageId),
+    /// The message was accepted by somebody and cannot be taken back.
+    #[error("message {0} was accepted and cannot be taken back")]
+    Accepted(MessageId),
+    /// Another text, or another recipient, was sent under this id.
+    #[error("something else was sent under the id {0:?}")]
+    IdTaken(String),
+    /// As many ids as are remembered are younger than 45 days.
+    #[error("no more than {0} ids are remembered")]
+    IdsFull(u64),
     /// A queue is full.
     #[error("the outbox is full ({0} messages)")]
     OutboxFull(u64),
+    /// We do not rent there.
+    #[error("no mailbox of ours is at that node")]
+    UnknownMailbox(DeviceId),
     /// An argument is out of range.
     #[error("{0}")]
     OutOfRange(&'static str),

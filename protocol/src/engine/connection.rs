@@ -9,13 +9,11 @@ use super::{DeliveryState, Engine};
 use crate::envelope::Body;
 use crate::error::{Code, Error};
 use crate::id::{DeviceId, SendToken};
+use crate::outbox::PAUSE_MAX;
 use crate::store::Store;
 
 /// Pause after a peer says that it is busy without saying for how long.
 const BUSY_PAUSE: Duration = Duration::from_secs(1);
-
-/// The longest pause that a peer may impose on us.
-const BUSY_PAUSE_MAX: Duration = Duration::from_secs(600);
 
 /// Pause before a send that failed on a standing link (its queue was full) is tried again.
 const FULL_PAUSE: Duration = Duration::from_millis(50);
@@ -58,6 +56,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         if let Some(queue) = self.outbox.queue_mut(&account) {
             queue.restart();
             queue.failures = if stood { 1 } else { queue.failures.saturating_add(1) };
+            self.trouble(account, if stood { "the link broke" } else { "nobody answered" });
             self.want_link(account);
         }
         unlinked
@@ -151,14 +150,22 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             Code::Busy | Code::Internal => {
                 let pause = match retry_after {
                     Duration::ZERO => BUSY_PAUSE,
-                    told => told.clamp(FULL_PAUSE, BUSY_PAUSE_MAX),
+                    told => told.clamp(FULL_PAUSE, PAUSE_MAX),
                 };
                 queue.pause(self.now.mono + pause);
                 queue.repeat(sequence);
+                queue.step_begun = true;
                 self.timers.set_if_none(Reason::Retry(account), self.now.mono + pause);
+                if !retry_after.is_zero() {
+                    self.told_to_wait(account, pause);
+                }
+                self.trouble(account, "the recipient's node is busy");
             }
             // It could not be opened there. The row stays; it is sent again when its receipt is overdue.
-            Code::Rejected => self.founding_refused(account)?,
+            Code::Rejected => {
+                self.trouble(account, "the recipient's node could not take it");
+                self.founding_refused(account)?;
+            }
         }
         Ok(())
     }

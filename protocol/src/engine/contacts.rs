@@ -73,6 +73,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             generation,
             addresses,
             token: Some(invitation.token),
+            read_receipts: None,
             verified: false,
             added: self.now.wall,
             former: Vec::new(),

@@ -1,4 +1,4 @@
-//! Opened content: texts into the inbox, receipts out of the outbox, records into the book.
+//! Opened content: texts into the inbox, records into the book; and the ends of what waits.
 
 use rand_core::CryptoRng;
 
@@ -9,12 +9,9 @@ use crate::error::Error;
 use crate::id::{AccountId, DeviceId, MessageId};
 use crate::inbox::{self, Incoming, Release, Stored};
 use crate::invitation::ContactRecord;
-use crate::outbox::{self, Queue};
+use crate::outbox;
 use crate::store::Store;
 use crate::time::UnixMillis;
-
-/// Message ids in one receipt.
-const RECEIPT_IDS: usize = 512;
 
 impl<S: Store, R: CryptoRng> Engine<S, R> {
     pub(super) fn deliver(
@@ -48,14 +45,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             Body::Unreadable(ids) => self.named_unreadable(account, &ids),
             Body::Hello => self.owe_receipt(account, id),
             Body::Update => {}
-            Body::Receipts(ids) => {
-                let oldest = self.outbox.queue(&account).and_then(Queue::first);
-                for id in ids {
-                    self.receipted(account, id)?;
-                }
-                let moved = self.outbox.queue(&account).and_then(Queue::first) != oldest;
-                self.receipts_came(account, moved)?;
-            }
+            Body::Receipts(receipts) => self.receipts(account, &receipts)?,
         }
         // Last: a bad record must not cost the message that carried it.
         if let Some(introduction) = content.introduction {
@@ -103,19 +93,21 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             let cursor = self.next_cursor;
             let conversation = self.conversations.edit(account, &self.store)?;
             let index = conversation.take_index();
-            conversation.advance(release.message.lamport, release.message.id);
+            let lamport = conversation.place(release.message.lamport, release.late);
+            conversation.advance(lamport, release.message.id);
             self.next_cursor = cursor.saturating_add(1);
             let stored = Stored {
                 id: release.message.id,
                 outgoing: false,
                 text: release.message.text,
-                lamport: release.message.lamport,
+                lamport,
                 sent: release.message.sent,
                 received: Some(release.message.received),
                 gap: release.gap,
                 late: release.late,
                 cursor,
                 unreadable: release.message.unreadable,
+                read: false,
             };
             stored.write(&mut self.store, account, index);
             self.fact(Fact::Received);
@@ -124,14 +116,6 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             }
             let view = self.message_view(account, index, stored, None);
             self.after_writes(Output::Event(Event::Received(view)));
-        }
-        Ok(())
-    }
-
-    /// The contact's device has this message.
-    fn receipted(&mut self, account: AccountId, id: MessageId) -> Result<(), Error> {
-        if self.outbox.place(&id).is_some_and(|place| place.0 == account) {
-            self.finish(id, DeliveryState::Delivered, "receipt of the recipient's device")?;
         }
         Ok(())
     }
@@ -163,7 +147,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         let Some(place) = self.outbox.place(&id) else {
             return Ok(());
         };
-        let was_shown = self.set_delivery(id, state, evidence)?;
+        self.set_delivery(id, state, evidence)?;
         let Some(entry) = self.outbox.remove(place) else {
             return Err(Error::Bug("outbox index"));
         };
@@ -171,50 +155,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             self.tokens.remove(&token);
         }
         self.store.delete(outbox::key_of(place));
-        if was_shown {
-            self.fact(Fact::Reached { state, after: self.now.wall.since(entry.created) });
-        }
         self.outbox_dirty = true;
         Ok(())
-    }
-
-    /// Remembers to tell the contact that we have its message.
-    pub(super) fn owe_receipt(&mut self, account: AccountId, id: MessageId) {
-        self.receipts.entry(account).or_default().push(id);
-    }
-
-    /// Encrypts every receipt that is owed, one frame for many ids, into the batch that holds the
-    /// messages. A receipt is sent once: if it is lost, the sender asks by sending again. Without a
-    /// link it is owed.
-    pub(super) fn flush_receipts(&mut self) {
-        for (account, ids) in std::mem::take(&mut self.receipts) {
-            let Some(device) = self.book.get(&account).map(|contact| contact.device) else {
-                continue;
-            };
-            if !self.links.contains(&device) {
-                match inbox::owe(&mut self.store, account, &ids, self.now.wall) {
-                    Ok(false) => {}
-                    Ok(true) => self.fact(Fact::BoundReached("owed receipts")),
-                    Err(error) => self.fact(Fact::Refused(Error::from(error).label())),
-                }
-                continue;
-            }
-            for chunk in ids.chunks(RECEIPT_IDS) {
-                if let Err(error) =
-                    self.send_unqueued(account, device, Body::Receipts(chunk.to_vec()))
-                {
-                    self.fact(Fact::Refused(error.label()));
-                }
-            }
-        }
-    }
-
-    /// Pays over a new link what could not be said before.
-    pub(super) fn pay_owed(&mut self, account: AccountId) -> Result<(), Error> {
-        for id in inbox::owed(&mut self.store, account, self.now.wall)? {
-            self.owe_receipt(account, id);
-        }
-        Ok(inbox::forget_owed(&mut self.store, account)?)
     }
 
     /// Encrypts content that is not worth a row of the outbox and sends it once.

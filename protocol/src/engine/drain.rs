@@ -64,21 +64,55 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         if self.awaits_prekeys(account, device)? {
             return Ok(());
         }
-        while let Some((sequence, _)) =
-            self.outbox.queue(&account).and_then(|queue| queue.next_to_send(self.now.mono))
-        {
+        let mut repeats = true;
+        while let Some(sequence) = self.next_row(account, repeats) {
             if !self.has_way(account, device)? {
                 return self.ask_for_record(account, device);
             }
-            self.hand_over((account, sequence), device)?;
+            if self.may_hand_over(account, sequence) {
+                self.hand_over((account, sequence), device)?;
+            } else {
+                repeats = false; // What was not sent yet need not wait for what was.
+            }
         }
         // Whatever else set the deadline: what is paused goes on when its pause ends.
-        if let Some(until) = self.outbox.queue(&account).and_then(|queue| queue.paused_until)
-            && self.now.mono < until
-        {
+        let closed =
+            self.outbox.queue(&account).and_then(|queue| queue.closed_until(self.now.mono));
+        if let Some(until) = closed {
             self.timers.set_if_none(Reason::Retry(account), until);
         }
         Ok(())
+    }
+
+    fn next_row(&self, account: AccountId, repeats: bool) -> Option<u64> {
+        let queue = self.outbox.queue(&account)?;
+        queue.next_to_send(self.now.mono, repeats).map(|(sequence, _)| sequence)
+    }
+
+    /// Whether the retry budget lets a row leave. What goes out for the first time, or anew on a fresh link
+    /// or session, costs nothing; nor does the first repeat of each step of a contact's back-off.
+    fn may_hand_over(&mut self, account: AccountId, sequence: u64) -> bool {
+        let Some(queue) = self.outbox.queue_mut(&account) else {
+            return false;
+        };
+        if !queue.is_repeat(sequence) {
+            if queue.entry(sequence).is_some_and(|entry| entry.attempts == 0) {
+                self.budget.sent();
+            }
+            return true;
+        }
+        if std::mem::take(&mut queue.step_begun) {
+            return true;
+        }
+        match self.budget.take(self.now.mono) {
+            Ok(()) => true,
+            Err(wait) => {
+                self.fact(Fact::RetryHeld);
+                let again = self.now.mono + wait.max(RETRY_MIN);
+                self.timers.set_if_none(Reason::Retry(account), again);
+                false
+            }
+        }
     }
 
     /// Whether there is a session, or a record to start one with.
@@ -311,6 +345,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         };
         if queue.repeat_oldest(REPEATED) > 0 {
             queue.overdue = queue.overdue.saturating_add(1);
+            queue.step_begun = true;
+            self.trouble(account, "no receipt in time");
         }
         self.drain(account)?;
         self.await_receipts(account);
@@ -340,7 +376,6 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     pub(super) fn encrypt_again(&mut self, account: AccountId, session: SessionId) {
         if let Some(queue) = self.outbox.queue_mut(&account) {
             queue.forget_other_sessions(session);
-            // Whoever starts a session takes messages, whatever it said before.
             queue.paused_until = None;
             self.timers.set(Reason::Retry(account), self.now.mono);
         }

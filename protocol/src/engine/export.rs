@@ -9,7 +9,7 @@ use rand_core::CryptoRng;
 
 use super::command::CommandError;
 use super::{DeliveryState, Engine, Fact};
-use crate::envelope::{Body, Envelope, Frame};
+use crate::envelope::{Body, Envelope, Frame, Receipts};
 use crate::error::Error;
 use crate::id::{AccountId, DeviceId, MessageId};
 use crate::identity::Certificate;
@@ -220,7 +220,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         page: &mut ExportView,
     ) -> Result<(), Error> {
         for ids in owed.chunks(RECEIPT_IDS) {
-            let body = Body::Receipts(ids.to_vec());
+            let body = Body::Receipts(Receipts::delivered(ids.to_vec()));
             let Some(envelope) =
                 self.encrypt_unqueued(recipient.account, recipient.device, body)?
             else {
@@ -248,9 +248,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     /// The evidence changes, the state does not.
     fn note_exported(&mut self, id: MessageId) -> Result<(), Error> {
         if let Some(mut delivery) = Delivery::read(&self.store, id)?
-            && delivery.state == DeliveryState::Queued
+            && delivery.state() == DeliveryState::Queued
         {
-            EVIDENCE.clone_into(&mut delivery.evidence);
+            delivery.annotate(EVIDENCE);
             delivery.write(&mut self.store, id);
         }
         Ok(())

@@ -45,10 +45,13 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         self.asked.remove(&contact.device);
         self.told.remove(&contact.device);
         self.receipts.remove(&account);
+        self.unsaid.remove(&account);
+        self.welcome_again(account);
         self.heals.forget(&account);
         inbox::forget_owed(&mut self.store, account)?;
         self.store.delete(Key::of(Table::Contact, &account.0));
         self.book.remove(&account);
+        self.compare_tags_of(account);
         self.report_keys();
         self.after_writes(Output::Event(Event::Contact(account)));
         Ok(())

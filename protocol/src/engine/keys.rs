@@ -94,6 +94,18 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         self.fact(Fact::KeysUnanswered { changed, blocked });
     }
 
+    pub(super) fn set_read_receipts(
+        &mut self,
+        who: &Who,
+        tells: Option<bool>,
+    ) -> Result<ContactView, CommandError> {
+        let mut contact = self.find(who)?.clone();
+        contact.read_receipts = tells;
+        let account = contact.account;
+        self.save_contact(contact);
+        self.view_of(account)
+    }
+
     pub(super) fn set_policy(
         &mut self,
         who: &Who,
@@ -154,6 +166,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             queue.restart();
             queue.paused_until = None;
         }
+        self.welcome_again(account); // It was the other device that asked for a pause.
         self.renew_session(account, device)?;
         // Nobody told the new device that it is welcome.
         self.greet_anew(account);

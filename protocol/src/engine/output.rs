@@ -130,6 +130,10 @@ pub enum Fact {
     KeysEvicted(u32),
     /// A frame was sent again.
     Retried,
+    /// A frame was to be sent again and waits for the retry budget.
+    RetryHeld,
+    /// A text was sent again under its id, and is the message of the first time.
+    SendKnown,
     /// A message was shown although others before it are missing.
     Gap,
     /// The outbox changed: rows and the age of the oldest.

@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use bitchat_proto::limits::TEXT_BYTES_MAX;
 use rand_core::CryptoRng;
 
-use super::command::{Command, CommandError, DeliveryView, MessageView, Reply, Who};
+use super::command::{Command, CommandError, MessageView, Reply, Who};
 use super::{Engine, Fact};
-use crate::envelope::{Body, Content};
+use crate::envelope::Content;
 use crate::id::{AccountId, MessageId};
 use crate::inbox::{PAGE_MAX, Reader, Stored};
-use crate::outbox::{self, EXPIRES_AFTER, EXPIRES_AFTER_MAX, OutboxRow, ROWS_MAX};
+use crate::outbox::{self, OutboxRow, ROWS_MAX};
 use crate::store::{Store, StoreError, Table};
 
 impl From<StoreError> for CommandError {
@@ -46,14 +45,23 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             Command::Send { to, text, expires } => {
                 self.send(&to, text, expires).map(Reply::Delivery)
             }
+            Command::SendOnce { id, to, text, expires } => {
+                self.send_once(&id, &to, text, expires).map(Reply::Delivery)
+            }
+            Command::Track(id) => self.track(id).map(Reply::Track),
+            Command::Cancel(id) => self.cancel(id).map(Reply::Delivery),
+            Command::RetryNow(id) => self.retry_now(id).map(Reply::Track),
+            Command::SetReadReceipts { who, tells } => {
+                self.set_read_receipts(&who, tells).map(Reply::Contact)
+            }
             Command::Delivery(id) => {
                 self.delivery(id)?.map(Reply::Delivery).ok_or(CommandError::UnknownMessage(id))
             }
             Command::Inbox { reader, since, max } => {
                 self.inbox(&reader, since, max).map(Reply::Messages)
             }
-            Command::Acknowledge { reader, cursor } => {
-                self.acknowledge(&reader, cursor).map(|()| Reply::Done)
+            Command::Acknowledge { reader, cursor, only } => {
+                self.acknowledge(&reader, cursor, only).map(|()| Reply::Done)
             }
             Command::History { who, before, max } => {
                 self.history(&who, before, max).map(Reply::Messages)
@@ -65,61 +73,13 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             Command::AcceptCopy => self.accept_copy().map(|()| Reply::Done),
             Command::Export(what) => self.export(what).map(Reply::Exported),
             Command::Import(seals) => self.import(&seals).map(Reply::Imported),
+            Command::MailboxAdd { node, addresses, access } => {
+                self.mailbox_add(node, addresses, access)
+            }
+            Command::MailboxList => Ok(self.mailbox_list()),
+            Command::MailboxRemove(node) => self.mailbox_remove(node),
+            Command::MailboxTest(_) => Err(CommandError::Internal("a test is answered later")),
         }
-    }
-
-    fn send(
-        &mut self,
-        to: &Who,
-        text: String,
-        expires: Option<Duration>,
-    ) -> Result<DeliveryView, CommandError> {
-        let contact = self.find(to)?;
-        let account = contact.account;
-        if contact.is_blocked() {
-            return Err(CommandError::KeyChanged);
-        }
-        if text.is_empty() {
-            return Err(CommandError::TextEmpty);
-        }
-        if text.len() > TEXT_BYTES_MAX {
-            return Err(CommandError::TextTooLong { bytes: text.len(), limit: TEXT_BYTES_MAX });
-        }
-        let expires = expires.unwrap_or(EXPIRES_AFTER);
-        if expires > EXPIRES_AFTER_MAX || expires.is_zero() {
-            return Err(CommandError::OutOfRange(
-                "a message expires after more than 0 and at most 30 days",
-            ));
-        }
-        let id = MessageId::random(&mut self.rng);
-        let conversation = self.conversations.edit(account, &self.store)?;
-        let lamport = conversation.lamport.saturating_add(1);
-        let sequence = conversation.sent.saturating_add(1);
-        let parents = conversation.heads.clone();
-        let (sent, introduction, body) = (self.now.wall, None, Body::Text(text.clone()));
-        let content = Content { lamport, sequence, parents, sent, introduction, body };
-        self.check_outbox()?;
-        let conversation = self.conversations.edit(account, &self.store)?;
-        conversation.sent = sequence;
-        conversation.advance(lamport, id);
-        let index = conversation.take_index();
-        let stored = Stored {
-            id,
-            outgoing: true,
-            text,
-            lamport,
-            sent,
-            received: None,
-            gap: 0,
-            late: false,
-            cursor: 0,
-            unreadable: false,
-        };
-        stored.write(&mut self.store, account, index);
-        let view = self.begin_delivery(id, account);
-        self.fact(Fact::Queued);
-        self.enqueue(account, id, &content, expires)?;
-        Ok(view)
     }
 
     pub(super) fn check_outbox(&self) -> Result<(), CommandError> {
@@ -174,11 +134,20 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         Ok(views)
     }
 
-    fn acknowledge(&mut self, reader: &str, cursor: u64) -> Result<(), CommandError> {
+    fn acknowledge(
+        &mut self,
+        reader: &str,
+        cursor: u64,
+        only: Option<Who>,
+    ) -> Result<(), CommandError> {
         if cursor >= self.next_cursor {
             return Err(CommandError::OutOfRange("no message has that cursor yet"));
         }
-        Ok(named(reader)?.acknowledge(&mut self.store, cursor)?)
+        let only = only.map(|who| self.find(&who).map(|contact| contact.account)).transpose()?;
+        let reader = named(reader)?;
+        let before = reader.acknowledged(&self.store)?;
+        reader.acknowledge(&mut self.store, cursor)?;
+        Ok(self.tell_read((before, cursor), only)?)
     }
 
     fn history(
@@ -207,6 +176,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             };
             views.push(self.message_view(account, index, stored, state));
         }
+        // Both sides see one order: that of the clocks, and what nobody can order as it came.
+        views.sort_by_key(|view| (view.lamport, view.index));
         Ok(views)
     }
 }

@@ -10,6 +10,7 @@ use super::commit::Commit;
 use super::copies::read_copies;
 use super::heal::Heals;
 use super::limits::Limits;
+use super::mailbox::Mail;
 use super::timeout::Purge;
 use super::timer::{Reason, Timers};
 use crate::contact::{Book, CONTACTS_MAX, Contact};
@@ -18,8 +19,9 @@ use crate::id::InvitationToken;
 use crate::identity::Identity;
 use crate::inbox::{Conversations, Held};
 use crate::invitation::{ContactRecord, Issued};
-use crate::outbox::Outbox;
+use crate::outbox::{self, Outbox, PAUSE_MAX};
 use crate::prekey::{Pool, Prekeys};
+use crate::resilience::RetryBudget;
 use crate::session::Sessions;
 use crate::store::{Key, Overlay, Store, StoreError, Table};
 use crate::time::Now;
@@ -33,6 +35,8 @@ pub struct Setup {
     pub nickname: String,
     /// Whether to dial contacts at the start (a daemon does, a single command does not).
     pub greet: bool,
+    /// Whether contacts are told what was read; a contact's own setting goes before.
+    pub read_receipts: bool,
 }
 
 /// Rows read at a time.
@@ -65,7 +69,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             pool_dirty: true,
             asked: BTreeMap::new(),
             held: Held::load(&store)?,
-            outbox: Outbox::load(&store)?,
+            outbox: read_outbox(&store, now)?,
+            send_ids: outbox::count_send_ids(&store)?,
             invitations: read_invitations(&store)?,
             store: Overlay::new(store),
             rng,
@@ -75,6 +80,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             conversations: Conversations::default(),
             limits: Limits::new(),
             heals: Heals::default(),
+            mail: Mail::default(),
             links: BTreeSet::new(),
             shown: BTreeSet::new(),
             copies,
@@ -84,6 +90,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             told: BTreeMap::new(),
             record_sequence: 0,
             receipts: BTreeMap::new(),
+            unsaid: BTreeMap::new(),
+            read_receipts: setup.read_receipts,
+            budget: RetryBudget::new(now.mono),
             tokens: BTreeMap::new(),
             next_token: 0,
             next_cursor,
@@ -101,8 +110,10 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
 
     /// Issues the record if there is none that lasts, and sets every deadline.
     fn begin(&mut self, greets: bool) -> Result<(), Error> {
+        self.load_rentals()?;
         match ContactRecord::verify(&self.record, self.now.wall) {
             Ok(record) => {
+                self.named_mailboxes(record.mailboxes());
                 self.addresses = record.addresses().to_vec();
                 self.record_sequence = record.sequence();
                 if greets {
@@ -135,8 +146,11 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
 
     /// Makes and stores a new signed record of ourselves.
     pub(super) fn issue_record(&mut self) -> Result<(), Error> {
+        let mailboxes = self.record_mailboxes();
         let (identity, wall) = (&self.identity, self.now.wall);
-        self.record = ContactRecord::issue(identity, &mut self.prekeys, &self.addresses, wall)?;
+        let places = (self.addresses.as_slice(), mailboxes.as_slice());
+        self.record = ContactRecord::issue_naming(identity, &mut self.prekeys, places, wall)?;
+        self.named_mailboxes(&mailboxes);
         self.record_sequence = ContactRecord::parse(&self.record)?.sequence();
         let sequence = self.record_sequence;
         self.change_copies(|copies| copies.issue(sequence));
@@ -173,6 +187,15 @@ fn for_each(
             None => return Ok(()),
         }
     }
+}
+
+/// What waits, and who asked not to be sent to. A clock that went back makes no pause longer than any may be.
+fn read_outbox(store: &impl Store, now: Now) -> Result<Outbox, StoreError> {
+    let mut outbox = Outbox::load(store)?;
+    for (account, until) in outbox::pauses(store)? {
+        outbox.told(account, now.mono + until.since(now.wall).min(PAUSE_MAX));
+    }
+    Ok(outbox)
 }
 
 fn read_book(store: &impl Store) -> Result<Book, StoreError> {

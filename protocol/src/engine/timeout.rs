@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::handshake;
 use crate::inbox;
 use crate::invitation::{ContactRecord, RECORD_VALIDITY};
+use crate::outbox;
 use crate::store::{Store, TableCursor};
 
 /// How far the purge of old ids has come: one table after the other, `None` at its beginning.
@@ -17,6 +18,7 @@ use crate::store::{Store, TableCursor};
 pub(super) enum Purge {
     Seen(Option<TableCursor>),
     Replays(Option<TableCursor>),
+    SendIds(Option<TableCursor>),
 }
 
 /// Between two rounds of maintenance.
@@ -50,6 +52,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 Reason::Prekeys(account) => self.prekeys_overdue(account),
                 Reason::Held(account) => self.release_held(account),
                 Reason::Expiry => self.expire(),
+                Reason::Mailbox(node) => self.run_rental(node),
+                Reason::Work => self.work_on(),
                 Reason::Greet => {
                     self.greet_some();
                     Ok(())
@@ -112,6 +116,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
 
     fn maintain(&mut self) -> Result<(), Error> {
         self.forget_expired_invitations();
+        self.compare_tags_weekly();
         // One that was made under a clock ahead of the present one is refused by everybody.
         let age = ContactRecord::verify(&self.record, self.now.wall)
             .map_or(RECORD_VALIDITY, |record| self.now.wall.since(record.created()));
@@ -132,7 +137,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         Ok(())
     }
 
-    /// Forgets one page of message ids or of initial messages; says whether both tables are through.
+    /// Forgets one page of message ids, of initial messages or of ids of sends; says whether every table is through.
     fn purge(&mut self) -> Result<bool, Error> {
         let (wall, store) = (self.now.wall, &mut self.store);
         let (next, done) = match &self.purge {
@@ -141,9 +146,17 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 more => (Purge::Seen(more), false),
             },
             Purge::Replays(after) => match handshake::purge_replays(store, after.as_ref(), wall)? {
-                None => (Purge::Seen(None), true),
+                None => (Purge::SendIds(None), false),
                 more => (Purge::Replays(more), false),
             },
+            Purge::SendIds(after) => {
+                let (forgotten, more) = outbox::purge_send_ids(store, after.as_ref(), wall)?;
+                self.send_ids = self.send_ids.saturating_sub(forgotten);
+                match more {
+                    None => (Purge::Seen(None), true),
+                    more => (Purge::SendIds(more), false),
+                }
+            }
         };
         self.purge = next;
         Ok(done)

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::id::AccountId;
+use crate::id::{AccountId, DeviceId};
 use crate::time::Moment;
 
 /// Why the engine wants to be called.
@@ -22,6 +22,10 @@ pub(super) enum Reason {
     Seal,
     /// Make more one-time prekeys.
     Refill,
+    /// Look after the rental at a mailbox node.
+    Mailbox(DeviceId),
+    /// Go on with work that a mailbox node asks for.
+    Work,
     /// Dial some contacts after a start.
     Greet,
     /// Prekeys, record, old ids.
@@ -38,6 +42,8 @@ impl Reason {
             Self::Expiry => "expiry",
             Self::Seal => "seal",
             Self::Refill => "refill",
+            Self::Mailbox(_) => "mailbox",
+            Self::Work => "work",
             Self::Greet => "greet",
             Self::Maintenance => "maintenance",
         }
@@ -70,6 +76,11 @@ impl Timers {
         if let Some(at) = self.by_reason.remove(&reason) {
             self.by_time.remove(&(at, reason));
         }
+    }
+
+    /// When a deadline stands.
+    pub(super) fn get(&self, reason: Reason) -> Option<Moment> {
+        self.by_reason.get(&reason).copied()
     }
 
     pub(super) fn next(&self) -> Option<(Moment, &'static str)> {

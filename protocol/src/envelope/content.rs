@@ -33,8 +33,8 @@ pub struct Content {
 pub enum Body {
     /// A text for a person.
     Text(String),
-    /// These messages are on the disk of the sender of this.
-    Receipts(Vec<MessageId>),
+    /// What became of messages of the recipient of this, at its sender's. Not receipted.
+    Receipts(Receipts),
     /// Here I am.
     Hello,
     /// My record changed; see the introduction. Not receipted.
@@ -43,6 +43,23 @@ pub enum Body {
     Unreadable(Vec<MessageId>),
     /// Something that a later version sends and this one does not know.
     Unknown,
+}
+
+/// What a device says of messages that it has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Receipts {
+    /// They are on its disk.
+    pub delivered: Vec<MessageId>,
+    /// Its user says that they were read.
+    pub read: Vec<MessageId>,
+}
+
+impl Receipts {
+    /// Of messages that are on the disk.
+    #[must_use]
+    pub const fn delivered(delivered: Vec<MessageId>) -> Self {
+        Self { delivered, read: Vec::new() }
+    }
 }
 
 /// Lets the responder answer, and admits a stranger who holds an invitation.
@@ -63,9 +80,10 @@ impl Content {
         let raw = |ids: &[MessageId]| ids.iter().map(|id| id.0.to_vec()).collect();
         let body = match &self.body {
             Body::Text(text) => Some(wire::content::Body::Text(wire::Text { text: text.clone() })),
-            Body::Receipts(ids) => {
-                Some(wire::content::Body::Receipts(wire::Receipts { delivered: raw(ids) }))
-            }
+            Body::Receipts(receipts) => Some(wire::content::Body::Receipts(wire::Receipts {
+                delivered: raw(&receipts.delivered),
+                read: raw(&receipts.read),
+            })),
             Body::Hello => Some(wire::content::Body::Hello(wire::Hello {})),
             Body::Update => Some(wire::content::Body::Update(wire::Update {})),
             Body::Unreadable(ids) => {
@@ -96,9 +114,10 @@ impl Content {
                 Body::Text(text.text)
             }
             Some(wire::content::Body::Text(_)) => return Err(Malformed("text length")),
-            Some(wire::content::Body::Receipts(receipts)) => {
-                Body::Receipts(ids(&receipts.delivered, RECEIPT_IDS_MAX, "receipts")?)
-            }
+            Some(wire::content::Body::Receipts(receipts)) => Body::Receipts(Receipts {
+                delivered: ids(&receipts.delivered, RECEIPT_IDS_MAX, "receipts")?,
+                read: ids(&receipts.read, RECEIPT_IDS_MAX, "receipts")?,
+            }),
             Some(wire::content::Body::Hello(_)) => Body::Hello,
             Some(wire::content::Body::Update(_)) => Body::Update,
             Some(wire::content::Body::Unreadable(unreadable)) => {

@@ -12,6 +12,12 @@ use crate::store::{Key, Overlay, Store, StoreError, Table};
 
 const CORRUPT: StoreError = StoreError::Corrupt("conversation row");
 
+/// How far a message may lead the conversation's clock: more than anybody writes.
+pub const LAMPORT_JUMP_MAX: u64 = 1 << 32;
+
+/// How far behind its sender's newest message a straggler may stand: as many as may be held for it.
+const STRAGGLES_MAX: u64 = 1_000;
+
 /// Counters of one conversation.
 #[derive(Clone, Debug, Default)]
 pub struct Conversation {
@@ -27,6 +33,8 @@ pub struct Conversation {
     pub shown: u64,
     /// Newest messages, for `parents`.
     pub heads: Vec<MessageId>,
+    /// Highest Lamport clock of the peer's that was shown, as it was shown.
+    pub heard: u64,
 }
 
 impl Conversation {
@@ -42,6 +50,19 @@ impl Conversation {
         self.lamport = self.lamport.max(lamport);
         self.heads.insert(0, id);
         self.heads.truncate(PARENTS_MAX);
+    }
+
+    /// Where a message of the peer's stands in the conversation. What it claims is bounded, so that no clock
+    /// puts a message before older ones of its sender, or uses up the numbers that are left.
+    pub fn place(&mut self, claimed: u64, late: bool) -> u64 {
+        let highest = self.lamport.saturating_add(LAMPORT_JUMP_MAX);
+        if late {
+            return claimed.clamp(self.heard.saturating_sub(STRAGGLES_MAX).min(highest), highest);
+        }
+        let lowest = self.heard.saturating_add(1);
+        let placed = claimed.clamp(lowest.min(highest), highest);
+        self.heard = placed;
+        placed
     }
 
     /// Forgets whom it was with. The counters stay: a sequence or index that was used must not be
@@ -74,6 +95,7 @@ impl Conversation {
             device: self.device.map(|device| device.0.to_vec()).unwrap_or_default(),
             shown: self.shown,
             heads: self.heads.iter().map(|id| id.0.to_vec()).collect(),
+            heard: self.heard,
         }
     }
 
@@ -94,6 +116,7 @@ impl Conversation {
             device,
             shown: row.shown,
             heads: heads?,
+            heard: row.heard,
         })
     }
 }

@@ -190,6 +190,7 @@ fn to_record(message: &Incoming, until: UnixMillis) -> Vec<u8> {
         late: false,
         cursor: 0,
         unreadable: message.unreadable,
+        read: false,
     };
     rest::Held {
         account: message.account.0.to_vec(),

@@ -33,6 +33,8 @@ pub struct Stored {
     pub cursor: u64,
     /// Whether there is no text because this version cannot read it.
     pub unreadable: bool,
+    /// Whether its sender was told that it was read, or is to be.
+    pub read: bool,
 }
 
 impl std::fmt::Debug for Stored {
@@ -54,6 +56,7 @@ impl Stored {
             late: self.late,
             cursor: self.cursor,
             unreadable: self.unreadable,
+            read: self.read,
         }
     }
 
@@ -69,6 +72,7 @@ impl Stored {
             late: row.late,
             cursor: row.cursor,
             unreadable: row.unreadable,
+            read: row.read,
         })
     }
 

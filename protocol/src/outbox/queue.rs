@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use super::OutboxRow;
+use super::{DeliveryState, OutboxRow};
 use crate::envelope::{Body, Content};
 use crate::id::{MessageId, SendToken, SessionId};
 use crate::time::{Moment, UnixMillis};
@@ -43,8 +43,8 @@ pub struct Entry {
     pub attempts: u32,
     /// The last hand-over.
     pub token: Option<SendToken>,
-    /// Whether the peer's node ever accepted it.
-    pub was_accepted: bool,
+    /// How far it got.
+    pub state: DeliveryState,
     /// Bytes of its content.
     pub bytes: usize,
     /// Whether the user wrote it; a greeting is nobody's message.
@@ -61,7 +61,7 @@ impl Entry {
             expires: row.expires,
             attempts: 0,
             token: None,
-            was_accepted: false,
+            state: DeliveryState::Queued,
             bytes: row.content.len(),
             is_shown: !matches!(
                 Content::decode(&row.content),
@@ -75,7 +75,10 @@ impl Entry {
 #[derive(Debug, Default)]
 pub struct Queue {
     entries: BTreeMap<u64, Entry>,
+    /// To be handed over for the first time, or anew on a fresh link or session.
     waiting: BTreeSet<u64>,
+    /// To be handed over again although nothing says that the last time was in vain: each costs a retry.
+    repeats: BTreeSet<u64>,
     sending: BTreeSet<u64>,
     encrypted: usize,
     last: u64,
@@ -83,8 +86,14 @@ pub struct Queue {
     pub failures: u32,
     /// Times in a row that a receipt was overdue.
     pub overdue: u32,
-    /// Nothing is handed over before this.
+    /// Nothing is handed over before this, for a reason of our own.
     pub paused_until: Option<Moment>,
+    /// Nothing is handed over before this, because the contact said so. No fresh link ends it.
+    pub(super) told_until: Option<Moment>,
+    /// Whether one repeat may leave whatever the budget says: a new step of the back-off began.
+    pub step_begun: bool,
+    /// What hindered the contact's messages last, and when.
+    pub trouble: Option<(&'static str, UnixMillis)>,
     /// Times in a row that the contact was asked for its record.
     pub asked: u32,
     /// It is not asked again before this.
@@ -106,21 +115,49 @@ impl Queue {
     pub(super) fn remove(&mut self, sequence: u64) -> Option<Entry> {
         let entry = self.entries.remove(&sequence)?;
         self.encrypted = self.encrypted.saturating_sub(usize::from(entry.session.is_some()));
-        self.waiting.remove(&sequence);
+        self.no_longer_waits(sequence);
         self.sending.remove(&sequence);
         Some(entry)
     }
 
-    /// The oldest row that may be handed over now.
+    fn no_longer_waits(&mut self, sequence: u64) {
+        self.waiting.remove(&sequence);
+        self.repeats.remove(&sequence);
+    }
+
+    /// Until when nothing may be handed over, if not now.
     #[must_use]
-    pub fn next_to_send(&self, now: Moment) -> Option<(u64, &Entry)> {
-        if self.paused_until.is_some_and(|until| now < until) || self.sending.len() >= IN_FLIGHT_MAX
-        {
+    pub fn closed_until(&self, now: Moment) -> Option<Moment> {
+        self.paused_until.max(self.told_until).filter(|until| now < *until)
+    }
+
+    /// The oldest row that may be handed over now; without `repeats`, the oldest that is none.
+    #[must_use]
+    pub fn next_to_send(&self, now: Moment, repeats: bool) -> Option<(u64, &Entry)> {
+        if self.closed_until(now).is_some() || self.sending.len() >= IN_FLIGHT_MAX {
             return None;
         }
-        let sequence = *self.waiting.first()?;
+        let repeat = self.repeats.first().filter(|_| repeats);
+        let sequence = match (self.waiting.first(), repeat) {
+            (Some(waiting), Some(repeat)) => *waiting.min(repeat),
+            (Some(only), None) | (None, Some(only)) => *only,
+            (None, None) => return None,
+        };
         let entry = self.entries.get(&sequence)?;
         self.fits(entry).then_some((sequence, entry))
+    }
+
+    /// Whether handing over a row now would be a repeat, which the retry budget pays for.
+    #[must_use]
+    pub fn is_repeat(&self, sequence: u64) -> bool {
+        self.repeats.contains(&sequence)
+    }
+
+    /// A row reached a state.
+    pub fn reached(&mut self, sequence: u64, state: DeliveryState) {
+        if let Some(entry) = self.entries.get_mut(&sequence) {
+            entry.state = entry.state.max(state);
+        }
     }
 
     fn fits(&self, entry: &Entry) -> bool {
@@ -153,9 +190,10 @@ impl Queue {
         let entry = self.entries.get_mut(&sequence)?;
         entry.attempts = entry.attempts.saturating_add(1);
         entry.stage = Stage::Sending(token);
-        self.waiting.remove(&sequence);
+        let before = entry.token.replace(token);
+        self.no_longer_waits(sequence);
         self.sending.insert(sequence);
-        entry.token.replace(token)
+        before
     }
 
     /// The peer accepted a row; says whether that is news.
@@ -167,7 +205,9 @@ impl Queue {
         };
         entry.stage = Stage::Accepted;
         self.sending.remove(&sequence);
-        !std::mem::replace(&mut entry.was_accepted, true)
+        let is_news = entry.state < DeliveryState::Sent;
+        entry.state = entry.state.max(DeliveryState::Sent);
+        is_news
     }
 
     /// A row did not leave.
@@ -192,6 +232,7 @@ impl Queue {
             entry.stage = Stage::Waiting;
             self.waiting.insert(*sequence);
         }
+        self.repeats.clear();
         self.sending.clear();
     }
 
@@ -202,7 +243,7 @@ impl Queue {
         let mut count = 0;
         for (sequence, entry) in overdue.take(limit) {
             entry.stage = Stage::Waiting;
-            self.waiting.insert(*sequence);
+            self.repeats.insert(*sequence);
             count += 1;
         }
         count
@@ -216,6 +257,7 @@ impl Queue {
                 entry.stage = Stage::Waiting;
                 self.encrypted = self.encrypted.saturating_sub(1);
                 self.sending.remove(sequence);
+                self.repeats.remove(sequence);
                 self.waiting.insert(*sequence);
             }
         }
@@ -223,17 +265,25 @@ impl Queue {
 
     /// One row is to be handed over again, however far it got.
     pub fn repeat(&mut self, sequence: u64) {
-        if let Some(entry) = self.entries.get_mut(&sequence) {
+        if let Some(entry) = self.entries.get_mut(&sequence)
+            && !self.waiting.contains(&sequence)
+        {
             entry.stage = Stage::Waiting;
             self.sending.remove(&sequence);
-            self.waiting.insert(sequence);
+            self.repeats.insert(sequence);
         }
     }
 
     /// Whether a row is to be handed over.
     #[must_use]
     pub fn is_waiting(&self, sequence: u64) -> bool {
-        self.waiting.contains(&sequence)
+        self.waiting.contains(&sequence) || self.repeats.contains(&sequence)
+    }
+
+    /// What the index knows of a row.
+    #[must_use]
+    pub fn entry(&self, sequence: u64) -> Option<&Entry> {
+        self.entries.get(&sequence)
     }
 
     /// The oldest row.

@@ -52,7 +52,8 @@ impl Node {
         self.life += 1;
         let Some(identity) = self.identity() else { return };
         let rng = ChaCha20Rng::seed_from_u64(self.seed ^ u64::from(self.life).rotate_left(32));
-        let setup = Setup { identity, nickname: self.nickname.clone(), greet: true };
+        let setup =
+            Setup { identity, nickname: self.nickname.clone(), greet: true, read_receipts: false };
         self.engine = Engine::start(setup, self.disk.clone(), rng, now).ok();
         self.handle(Input::Addresses(vec![self.address.clone()]), now);
     }

@@ -91,7 +91,8 @@ impl Bench {
     ) -> Self {
         let identity = moved(seed, generation);
         let device = identity.device().id();
-        let setup = Setup { identity, nickname: nickname.to_owned(), greet: false };
+        let setup =
+            Setup { identity, nickname: nickname.to_owned(), greet: false, read_receipts: false };
         let rng = seed + 1_000 * u64::from(generation) + 1_000_000 * lives;
         let rng = ChaCha20Rng::seed_from_u64(rng);
         let engine = Engine::start(setup, disk.clone(), rng, now).expect("start");
@@ -120,7 +121,8 @@ impl Bench {
     /// The process ends and starts again on the same disk.
     pub(crate) fn revive(&mut self, seed: u64) {
         let identity = moved(seed, self.generation);
-        let setup = Setup { identity, nickname: "again".to_owned(), greet: false };
+        let setup =
+            Setup { identity, nickname: "again".to_owned(), greet: false, read_receipts: false };
         // No randomness comes twice, whatever became of the disk.
         self.lives += 1;
         let rng = ChaCha20Rng::seed_from_u64(seed + 77_000 + (self.lives << 32));

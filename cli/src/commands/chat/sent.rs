@@ -58,6 +58,16 @@ impl Sent {
         reaches(&self.delivery.state, State::Delivered)
     }
 
+    /// Whether the contact may still say that it has read it.
+    pub(super) fn may_be_read(&self) -> bool {
+        self.has_arrived() && !self.is_read()
+    }
+
+    /// Whether the contact says that it has read it.
+    pub(super) fn is_read(&self) -> bool {
+        reaches(&self.delivery.state, State::Read)
+    }
+
     fn has_failed(&self) -> bool {
         matches!(self.delivery.state.as_str(), "expired" | "undeliverable" | "rejected")
     }

@@ -50,6 +50,7 @@ impl Show {
                 format!("safety number   {}", sanitise::line(&contact.safety_number)),
                 format!("safety code     {}", sanitise::line(&contact.safety_code)),
                 format!("new devices     {}", new_devices(&contact)),
+                format!("read receipts   {}", yes_or_no(contact.read_receipts)),
             ];
             if let Some(prekeys) = contact.prekeys.as_deref() {
                 lines.push(format!("session keys    {}", session_keys(prekeys)));

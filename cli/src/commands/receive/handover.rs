@@ -142,7 +142,7 @@ impl<'a> Handover<'a> {
 
     async fn move_cursor(&mut self, to: Option<u64>) -> Result<(), Stop> {
         if let (Some(cursor), Some(reader)) = (to, &self.reader) {
-            self.client.acknowledge(reader, cursor).await?;
+            self.client.acknowledge(reader, cursor, None).await?;
             self.acknowledged = Instant::now();
         }
         Ok(())

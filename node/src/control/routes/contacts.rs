@@ -65,7 +65,25 @@ pub(in crate::control) struct Change {
     verified: Option<bool>,
     scanned: Option<String>,
     policy: Option<String>,
+    read_receipts: Option<String>,
     trusted: Option<bool>,
+}
+
+impl Change {
+    /// How many things are to be changed.
+    fn given(&self) -> usize {
+        let given = [
+            self.name.is_some(),
+            self.verified.is_some(),
+            self.scanned.is_some(),
+            self.policy.is_some(),
+            self.read_receipts.is_some(),
+            self.trusted == Some(true),
+        ];
+        // Nothing is made untrusted by this.
+        let wrong = usize::from(self.trusted == Some(false));
+        given.into_iter().filter(|given| *given).count().saturating_add(2 * wrong)
+    }
 }
 
 /// Changes one thing: two in one request could not be undone together when the second fails.
@@ -74,32 +92,30 @@ pub(in crate::control) async fn change(
     Named(who): Named,
     Body(wish): Body<Change>,
 ) -> Answer<Contact> {
-    let command = match wish {
-        Change { name: Some(name), verified: None, scanned: None, policy: None, trusted: None } => {
-            Command::Rename { who, name }
-        }
-        Change {
-            name: None,
-            verified: Some(verified),
-            scanned: None,
-            policy: None,
-            trusted: None,
-        } => Command::Verify { who, verified },
-        Change { name: None, verified: None, scanned: Some(code), policy: None, trusted: None } => {
-            Command::VerifyScanned { who, code }
-        }
-        Change { name: None, verified: None, scanned: None, policy: Some(word), trusted: None } => {
-            let policy = KeyPolicy::from_word(&word)
-                .ok_or_else(|| bad("policy is tofu or verified".to_owned()))?;
-            Command::SetPolicy { who, policy }
-        }
-        Change { name: None, verified: None, scanned: None, policy: None, trusted: Some(true) } => {
-            Command::Trust(who)
-        }
-        _ => {
-            let one = "give one of name, verified, scanned, policy, and trusted, which is true";
-            return Err(bad(one.to_owned()));
-        }
+    if wish.given() != 1 {
+        let one = "give one of name, verified, scanned, policy, read_receipts, and trusted, which is true";
+        return Err(bad(one.to_owned()));
+    }
+    let command = if let Some(name) = wish.name {
+        Command::Rename { who, name }
+    } else if let Some(verified) = wish.verified {
+        Command::Verify { who, verified }
+    } else if let Some(code) = wish.scanned {
+        Command::VerifyScanned { who, code }
+    } else if let Some(word) = wish.policy {
+        let policy = KeyPolicy::from_word(&word)
+            .ok_or_else(|| bad("policy is tofu or verified".to_owned()))?;
+        Command::SetPolicy { who, policy }
+    } else if let Some(word) = wish.read_receipts {
+        let tells = match word.as_str() {
+            "on" => Some(true),
+            "off" => Some(false),
+            "default" => None,
+            _ => return Err(bad("read_receipts is on, off or default".to_owned())),
+        };
+        Command::SetReadReceipts { who, tells }
+    } else {
+        Command::Trust(who)
     };
     answer(contact(handle.ask(command).await?)?.into())
 }

@@ -12,7 +12,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Sse;
 use axum::response::sse::{Event as Sent, KeepAlive};
-use bitchat_protocol::engine::{Command, Event, MessageView};
+use bitchat_protocol::engine::{Command, Event, MessageView, Who};
 use futures::Stream;
 use futures::stream;
 use serde::Deserialize;
@@ -74,6 +74,8 @@ pub(in crate::control) async fn read(
 pub(in crate::control) struct Acknowledge {
     reader: Option<String>,
     cursor: u64,
+    /// Only messages of this contact were shown to a person.
+    contact: Option<String>,
 }
 
 pub(in crate::control) async fn acknowledge(
@@ -81,7 +83,8 @@ pub(in crate::control) async fn acknowledge(
     Body(wish): Body<Acknowledge>,
 ) -> Answer<Nothing> {
     let reader = wish.reader.unwrap_or_else(|| READER.to_owned());
-    done(&handle.ask(Command::Acknowledge { reader, cursor: wish.cursor }).await?)?;
+    let only = wish.contact.map(Who);
+    done(&handle.ask(Command::Acknowledge { reader, cursor: wish.cursor, only }).await?)?;
     answer(Nothing {})
 }
 

@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use axum::extract::State;
-use bitchat_protocol::engine::{Command, DeliveryState, DeliveryView, Event, Reply, Who};
+use bitchat_protocol::engine::{Command, DeliveryState, DeliveryView, Event, Who};
 use serde::Deserialize;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Answer, answer, delivery as delivery_of, messages as messages_of, mismatch};
+use super::{Answer, answer, delivery as delivery_of, messages as messages_of};
 use crate::control::Handle;
 use crate::control::request::{Body, Named, Numbered, Params, at_most};
-use crate::control::view::{Delivery, Line, Messages, Queued, Sent};
+use crate::control::view::{Delivery, Line, Messages, Sent};
 use crate::error::NodeError;
 
 /// How long a wait takes if nobody says otherwise, milliseconds.
@@ -29,6 +29,7 @@ const PAGE: usize = 100;
 pub(in crate::control) struct Send {
     to: String,
     text: String,
+    id: Option<String>,
     wait: Option<Wait>,
     timeout_ms: Option<u64>,
     expires_ms: Option<u64>,
@@ -66,15 +67,13 @@ pub(in crate::control) async fn send(
     let wanted = wish.wait.map_or(DeliveryState::Queued, Wait::state);
     // Before the command, so that no event can fall between the answer and the first look.
     let events = handle.events();
-    let view = delivery_of(
-        handle
-            .ask(Command::Send {
-                to: Who(wish.to),
-                text: wish.text,
-                expires: wish.expires_ms.map(Duration::from_millis),
-            })
-            .await?,
-    )?;
+    let (to, text) = (Who(wish.to), wish.text);
+    let expires = wish.expires_ms.map(Duration::from_millis);
+    let command = match wish.id {
+        Some(id) => Command::SendOnce { id, to, text, expires },
+        None => Command::Send { to, text, expires },
+    };
+    let view = delivery_of(handle.ask(command).await?)?;
     let view = follow(&handle, events, view, wanted, deadline).await;
     let reached = view.state.reaches(wanted);
     answer(Sent { delivery: view.into(), reached })
@@ -136,11 +135,4 @@ pub(in crate::control) async fn history(
     let command = Command::History { who, before: page.before, max: page.max.unwrap_or(PAGE) };
     let views = messages_of(handle.ask(command).await?)?;
     answer(Messages { messages: views.into_iter().map(Line::from).collect() })
-}
-
-pub(in crate::control) async fn queue(State(handle): State<Handle>) -> Answer<Messages<Queued>> {
-    let Reply::Queue(rows) = handle.ask(Command::Queue).await? else {
-        return Err(mismatch().into());
-    };
-    answer(Messages { messages: rows.into_iter().map(Queued::from).collect() })
 }

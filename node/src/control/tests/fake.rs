@@ -10,9 +10,10 @@ use axum::http::{HeaderMap, Request as HttpRequest, Response, StatusCode};
 use bitchat_protocol::contact::KeyPolicy;
 use bitchat_protocol::engine::{
     BackupPage, Command, CommandError, ContactView, DeliveryState, DeliveryView, Event, ExportView,
-    IdentityView, ImportView, InvitationView, MessageView, QueueView, Reply, Who,
+    IdentityView, ImportView, InvitationView, MessageView, QueueView, Reply, TrackView, Who,
 };
 use bitchat_protocol::id::{AccountId, DeviceId, MessageId};
+use bitchat_protocol::outbox::{CustodyReceipt, Delivery};
 use bitchat_protocol::prekey::PrekeyUse;
 use bitchat_protocol::time::UnixMillis;
 use http_body_util::BodyExt;
@@ -162,6 +163,12 @@ impl Memory {
                 self.asked.push(format!("Send {} bytes expires={expires:?}", text.len()));
                 Reply::Delivery(delivery(DeliveryState::Queued))
             }
+            Command::SendOnce { id, text, .. } => {
+                self.asked.push(format!("SendOnce {id} {} bytes", text.len()));
+                Reply::Delivery(delivery(DeliveryState::Queued))
+            }
+            Command::Track(_) | Command::RetryNow(_) => Reply::Track(track()),
+            Command::Cancel(id) => return Err(CommandError::Accepted(id)),
             Command::Delivery(_) => {
                 self.asked.push("Delivery".to_owned());
                 Reply::Delivery(delivery(self.state.unwrap_or(DeliveryState::Queued)))
@@ -172,8 +179,9 @@ impl Memory {
                 let messages = self.inbox.iter().filter(|message| message.cursor > after);
                 Reply::Messages(messages.take(max).cloned().collect())
             }
-            Command::Acknowledge { reader, cursor } => {
-                self.asked.push(format!("Acknowledge {reader} {cursor}"));
+            Command::Acknowledge { reader, cursor, only } => {
+                let only = only.map(|who| format!(" only {}", who.0)).unwrap_or_default();
+                self.asked.push(format!("Acknowledge {reader} {cursor}{only}"));
                 self.acknowledged = cursor;
                 Reply::Done
             }
@@ -293,6 +301,7 @@ fn contact(name: &str) -> ContactView {
         safety_number: "0".repeat(60),
         safety_code: "bitchat-safety:x".to_owned(),
         policy: KeyPolicy::Tofu,
+        read_receipts: false,
         changed: None,
         waiting: None,
         addresses: Vec::new(),
@@ -323,12 +332,27 @@ pub(super) fn message(cursor: u64, outgoing: bool) -> MessageView {
         name: "bob".to_owned(),
         verified: false,
         text: "hi\u{1b}[2J".to_owned(),
+        lamport: 1,
         sent: UnixMillis(1),
         received: (!outgoing).then_some(UnixMillis(2)),
         gap: 0,
         late: false,
         unreadable: false,
         state: outgoing.then_some(DeliveryState::Delivered),
+    }
+}
+
+fn track() -> TrackView {
+    let mailbox = DeviceId([3; 32]);
+    let (envelope, until, bytes) = ([4; 32], UnixMillis(90), vec![5, 6]);
+    let mut delivery = Delivery::begin(account(2), UnixMillis(10));
+    delivery.reach(DeliveryState::Stored, "receipts", UnixMillis(11));
+    TrackView {
+        delivery: self::delivery(DeliveryState::Stored),
+        steps: delivery.steps().cloned().collect(),
+        custody: vec![CustodyReceipt { mailbox, envelope, until, bytes, at: UnixMillis(11) }],
+        late: None,
+        waits: None,
     }
 }
 
