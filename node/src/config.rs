@@ -108,6 +108,8 @@ pub struct Mailbox {
     pub access: Vec<String>,
     /// Mailboxes rented out at once.
     pub rentals_max: u32,
+    /// MiB of all mailboxes.
+    pub total_mib: u32,
     /// MiB of one mailbox.
     pub queue_mib: u32,
     /// Envelopes of one mailbox.
@@ -189,6 +191,7 @@ fn mailbox(settled: &Settled) -> Result<Mailbox, ConfigError> {
         enabled: settled.flag("mailbox.enabled")?,
         access,
         rentals_max: settled.number("mailbox.rentals_max", 1..=65_536)?,
+        total_mib: settled.number("mailbox.total_mib", 1..=16_777_216)?,
         queue_mib: settled.number("mailbox.queue_mib", 1..=65_536)?,
         queue_envelopes: settled.number("mailbox.queue_envelopes", 1..=1_000_000)?,
         keep_days: settled.number("mailbox.keep_days", 1..=30)?,

@@ -17,6 +17,7 @@ pub mod handle;
 pub(crate) mod headers;
 pub mod peer_id;
 mod problem;
+mod renting;
 mod request;
 pub(crate) mod room;
 mod routes;
@@ -58,6 +59,9 @@ pub fn router(handle: Handle) -> Router {
             .route("/v1/queue/{id}/retry", post(queue::retry))
             .route("/v1/backup", get(backup::page))
             .route("/v1/warnings/{code}", delete(backup::dismiss))
+            .route("/v1/mailboxes", get(mailboxes::list).post(mailboxes::add))
+            .route("/v1/mailboxes/{who}", delete(mailboxes::remove))
+            .route("/v1/mailboxes/{who}/test", post(mailboxes::test))
             .route("/v1/serving", get(mailboxes::serving))
             .route("/v1/envelopes/export", post(envelopes::export))
             .route("/v1/envelopes/import", post(envelopes::import))

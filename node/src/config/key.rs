@@ -105,8 +105,14 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "mailbox.rentals_max",
         kind: Kind::Number,
-        default: "64",
+        default: "1000",
         help: "Mailboxes that are rented out at once.",
+    },
+    Key {
+        name: "mailbox.total_mib",
+        kind: Kind::Number,
+        default: "8192",
+        help: "MiB that all mailboxes together may hold.",
     },
     Key {
         name: "mailbox.queue_mib",
