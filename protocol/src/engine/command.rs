@@ -7,7 +7,7 @@ use super::export::{Export, ExportView};
 use super::import::ImportView;
 use super::mailbox::MailboxView;
 use crate::contact::KeyPolicy;
-use crate::id::MessageId;
+use crate::id::{DeviceId, MessageId};
 
 mod view;
 
