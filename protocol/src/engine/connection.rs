@@ -28,6 +28,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         };
         let account = contact.account;
         self.timers.cancel(Reason::Retry(account));
+        self.deposits_linked(account);
+        self.told.remove(&peer); // What told it meanwhile may lie in a mailbox.
         if let Some(queue) = self.outbox.queue_mut(&account) {
             queue.failures = 0;
             queue.paused_until = None;
@@ -58,6 +60,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             queue.failures = if stood { 1 } else { queue.failures.saturating_add(1) };
             self.trouble(account, if stood { "the link broke" } else { "nobody answered" });
             self.want_link(account);
+            self.want_deposit(account, !stood);
         }
         unlinked
     }

@@ -7,12 +7,15 @@
 //! ```
 //!
 //! What is asked is a value (`Output::Ask`); each has one answer or the word that there is none. `rental`
-//! and `order` keep our own queues, `tags` says who is let in there, `fetch` empties them, `deposit` and
+//! and `order` keep our own queues, `tags` says who is let in there, `fetch` empties them, `depot`, `deposit` and
 //! `receipts` leave envelopes for contacts, `work` pays where nobody knows us.
 
 mod command;
+mod deposit;
+mod depot;
 mod fetch;
 mod order;
+mod receipts;
 mod rental;
 mod tags;
 mod work;
@@ -35,6 +38,7 @@ use crate::resilience::Backoff;
 use crate::store::Store;
 use crate::time::Moment;
 
+use depot::{Depot, Flight};
 use order::Ordered;
 use rental::Rent;
 use tags::Shared;
@@ -59,6 +63,9 @@ pub(super) struct Mail {
     asks: BTreeMap<RequestId, Pending>,
     veils: u64,
     jobs: VecDeque<Job>,
+    depots: BTreeMap<AccountId, Depot>,
+    /// Questions about deposits that are on their way.
+    flights: BTreeMap<DeviceId, usize>,
     /// What our record says.
     published: Vec<RecordMailbox>,
     shared: BTreeMap<AccountId, Shared>,
@@ -79,6 +86,7 @@ struct Pending {
 enum Purpose {
     Order(Ordered),
     Fetch,
+    Deposit(Flight),
 }
 
 /// An attempt that failed makes the next wait.
@@ -149,6 +157,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         match purpose {
             Purpose::Order(ordered) => self.order_settled((node, request), ordered, answer, after),
             Purpose::Fetch => self.fetch_settled((node, request), answer, after),
+            Purpose::Deposit(flight) => self.deposit_settled(node, flight, answer),
         }
     }
 }

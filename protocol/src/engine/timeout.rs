@@ -54,6 +54,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 Reason::Expiry => self.expire(),
                 Reason::Mailbox(node) => self.run_rental(node),
                 Reason::Work => self.work_on(),
+                Reason::Deposit(account) => self.deposit(account),
                 Reason::Greet => {
                     self.greet_some();
                     Ok(())

@@ -24,6 +24,8 @@ pub(super) enum Reason {
     Refill,
     /// Look after the rental at a mailbox node.
     Mailbox(DeviceId),
+    /// Leave what waits for a contact with its mailboxes.
+    Deposit(AccountId),
     /// Go on with work that a mailbox node asks for.
     Work,
     /// Dial some contacts after a start.
@@ -43,6 +45,7 @@ impl Reason {
             Self::Seal => "seal",
             Self::Refill => "refill",
             Self::Mailbox(_) => "mailbox",
+            Self::Deposit(_) => "deposit",
             Self::Work => "work",
             Self::Greet => "greet",
             Self::Maintenance => "maintenance",

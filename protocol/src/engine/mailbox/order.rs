@@ -201,9 +201,14 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             Ok(Answer::Refused { code: RefusalCode::Unpaid, work_bits, .. })
                 if (1..=WORK_BITS_MAX).contains(&work_bits) && rent.work == 0 =>
             {
-                rent.working = true;
                 let subject = rent.rental.queue().0;
-                self.add_job(Job::for_rental(node, subject, work_bits));
+                let working = self.add_job(Job::for_rental(node, subject, work_bits));
+                if let Some(rent) = self.mail.rents.get_mut(&node) {
+                    rent.working = working;
+                    if !working {
+                        rent.orders.close(now, Duration::ZERO, &mut self.rng);
+                    }
+                }
             }
             Ok(Answer::Refused { code, retry_after, .. }) => {
                 rent.work = 0;

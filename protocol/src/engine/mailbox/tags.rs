@@ -30,6 +30,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     /// A contact was added, changed or removed.
     pub(in super::super) fn compare_tags_of(&mut self, account: AccountId) {
         self.mail.shared.remove(&account);
+        self.doubt_depot(account);
         for (node, rent) in &mut self.mail.rents {
             rent.unsure.insert(account);
             if rent.rental.rented {
