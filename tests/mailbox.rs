@@ -1,6 +1,13 @@
 //! Mailboxes over real daemons: who keeps what, and what is left after a kill.
 
+mod asker;
+
+use std::time::Duration;
+
+use bitchat_protocol::mailbox::{Answer, Offer, Order, Question, RefusalCode};
 use serde_json::Value;
+
+use asker::{Asker, seal, tomorrow};
 
 use crate::harness::{Daemon, Profile, Stage, TCP, eventually};
 
@@ -8,6 +15,14 @@ use crate::harness::{Daemon, Profile, Stage, TCP, eventually};
 fn address(profile: &Profile, daemon: &Daemon) -> String {
     let device = profile.json(&["id"])[0]["device"].as_str().expect("a peer id").to_owned();
     format!("{}/p2p/{device}", daemon.addresses[0])
+}
+
+/// A profile that keeps mailboxes for whoever knows the word.
+fn keeper(stage: &Stage, name: &str) -> Profile {
+    let profile = stage.profile(name);
+    let text = "[mailbox]\nenabled = true\naccess = [\"word\"]\n";
+    std::fs::write(profile.home().join("config.toml"), text).expect("written");
+    profile
 }
 
 fn only_mailbox(profile: &Profile) -> Value {
@@ -28,12 +43,123 @@ fn a_node_without_mailboxes_says_so_and_whoever_asks_is_told() {
     assert_eq!(added.code, 0, "{added:?}");
     eventually("the node refuses", || only_mailbox(&owner)["state"] == "refused");
     assert_eq!(only_mailbox(&owner)["refusal"], "no_mailboxes");
+    let warned =
+        || owner.json(&["status"])[0]["warnings"].to_string().contains("mailbox_unreachable");
+    eventually("the owner is warned", warned);
     let (id, part) = (address.rsplit('/').next().unwrap(), &address[address.len() - 8..]);
     let tested = &owner.json(&["mailbox", "test", part])[0];
     assert_eq!((&tested["node"], &tested["state"]), (&Value::from(id), &Value::from("refused")));
     assert_eq!(node.json(&["mailbox", "serve-status"])[0]["enabled"], false);
     assert_eq!(owner.run(&["mailbox", "remove", part]).code, 0);
     assert!(owner.json(&["mailbox", "list"]).is_empty());
+    eventually("the warning ends with the mailbox", || !warned());
     assert_eq!(owner.run(&["mailbox", "remove", id]).code, 8);
     assert_eq!(owner.run(&["mailbox", "add", "/ip4/127.0.0.1/tcp/1"]).code, 1);
+}
+
+#[test]
+fn a_node_that_keeps_mailboxes_loses_nothing_that_it_gave_custody_for() {
+    const SEALS: u32 = 30;
+    let stage = Stage::new();
+    let node = keeper(&stage, "node");
+    let mut at_node = node.daemon(TCP);
+    let address = address(&node, &at_node);
+    let mut owner = Asker::new(&address);
+    owner.rent("word");
+
+    let mut given = Vec::new();
+    for number in 0..SEALS {
+        let answer = owner.deposited(number);
+        given.push(owner.custody(answer, number).expect("custody"));
+    }
+    at_node.kill();
+    at_node = node.daemon_soon(&at_node.addresses[0]);
+
+    let found = owner.fetch(0);
+    let seals: Vec<_> = found.iter().map(|(_, seal)| seal.clone()).collect();
+    assert_eq!(seals, (0..SEALS).map(seal).collect::<Vec<_>>(), "all, once, in order");
+    let again = owner.deposited(3);
+    assert_eq!(owner.custody(again, 3).as_ref(), Some(&given[3]), "the same custody again");
+    let served = &node.json(&["mailbox", "serve-status"])[0];
+    assert_eq!((&served["rentals"], &served["envelopes"]), (&1.into(), &SEALS.into()));
+
+    let (taken, kept) = found.split_at(10);
+    let cursors = taken.iter().map(|(cursor, _)| *cursor).collect();
+    let answer = owner.order(&Order::Taken(cursors));
+    assert!(!matches!(answer, Answer::Refused { .. }), "{answer:?}");
+    at_node.kill();
+    at_node = node.daemon_soon(&at_node.addresses[0]);
+
+    assert_eq!(owner.fetch(0), kept, "what was taken is gone, the rest is there");
+    let late = owner.deposited(3);
+    assert!(owner.custody(late, 3).is_some(), "also of what was taken");
+    assert_eq!(owner.fetch(0).len(), kept.len(), "and it does not come again");
+    assert_eq!(at_node.stop(), 0);
+}
+
+#[test]
+fn custody_given_between_kills_holds() {
+    let stage = Stage::new();
+    let node = keeper(&stage, "node");
+    let mut at_node = node.daemon(TCP);
+    let mut owner = Asker::new(&address(&node, &at_node));
+    owner.rent("word");
+    let (mut number, mut held) = (0, Vec::new());
+
+    for round in 0..4u64 {
+        let first = number;
+        let asked: Vec<_> = (0..200)
+            .map(|_| {
+                number += 1;
+                let deposit = owner.deposit(number - 1);
+                owner.send(deposit, Duration::from_secs(5))
+            })
+            .collect();
+        std::thread::sleep(Duration::from_millis(20 + 35 * round));
+        at_node.kill();
+        for _ in &asked {
+            let (request, answer) = owner.told();
+            let place = asked.iter().position(|asked| *asked == request).expect("asked");
+            let number = first + u32::try_from(place).expect("small");
+            if let Ok(answer) = answer
+                && owner.custody(answer, number).is_some()
+            {
+                held.push(number);
+            }
+        }
+        at_node = node.daemon_soon(&at_node.addresses[0]);
+    }
+
+    let found: Vec<_> = owner.fetch(0).into_iter().map(|(_, seal)| seal).collect();
+    assert!(!held.is_empty(), "nothing was given custody for: the kills came too early");
+    for number in held {
+        let times = found.iter().filter(|found| **found == seal(number)).count();
+        assert_eq!(times, 1, "{number} was given custody for and is there {times} times");
+    }
+}
+
+#[test]
+fn a_rental_needs_the_operators_word_and_a_stranger_the_work() {
+    let stage = Stage::new();
+    let node = keeper(&stage, "node");
+    let at_node = node.daemon(TCP);
+    let mut asker = Asker::new(&address(&node, &at_node));
+
+    let offer = asker.ask(|| Question::Offer);
+    let refused =
+        asker.order(&Order::Rent { access: "guess".to_owned(), request_tag: None, work: 0 });
+    asker.rent("word");
+    let unknown = asker.try_ask(Question::Deposit {
+        admission: bitchat_protocol::mailbox::Admission::Token(asker.token(55).0),
+        until: tomorrow(),
+        seal: seal(1),
+    });
+
+    assert!(matches!(offer, Answer::Offer(Offer { needs_access: true, work_bits: 18, .. })));
+    assert!(matches!(refused, Answer::Refused { code: RefusalCode::Unpaid, .. }), "{refused:?}");
+    let is_unknown =
+        |answer| matches!(answer, Ok(Answer::Refused { code: RefusalCode::Unknown, .. }));
+    assert!(is_unknown(unknown));
+    let refusals = || node.json(&["mailbox", "serve-status"])[0]["refusals"] == 2;
+    eventually("both refusals are counted", refusals);
 }

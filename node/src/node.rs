@@ -1,5 +1,6 @@
 //! A whole node: a profile's lock, store, engine, network, control API, health and metrics.
 
+mod lookout;
 mod ports;
 
 use std::future::Future;
@@ -167,6 +168,8 @@ impl Node {
             let stopped = self.stop.clone().cancelled_owned();
             self.servers.push(tokio::spawn(http::serve(listener, health, stopped)));
         }
+        let looking = lookout::run(self.handle.clone(), publish.clone(), self.stop.clone());
+        self.servers.push(tokio::spawn(looking));
         // The socket comes last: whoever finds it finds a node that answers. We hold the lock, so
         // nobody is behind a socket file that is there already.
         let mut status = self.status.clone();
