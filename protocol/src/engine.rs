@@ -16,7 +16,8 @@
 //! One file for each kind of input: `request`, `send`, `contacts` and `forget` (commands), `frame`, `admit` and
 //! `deliver` (what arrives), `receipts` (what is said of it), `drain` and `ask` (what leaves), `ladder` (what
 //! became of it), `prekeys` (what others ask for), `export` and `import` (files), `mailbox` (nodes that keep
-//! envelopes), `connection`, `timeout`, `commit`.
+//! envelopes), `connection`, `timeout`. What may leave when:
+//! `store::Commit`.
 
 pub mod command;
 pub mod input;
@@ -25,7 +26,6 @@ pub mod output;
 mod admit;
 mod archive;
 mod ask;
-mod commit;
 mod connection;
 mod contacts;
 mod copies;
@@ -83,11 +83,10 @@ use crate::outbox::{Outbox, Place};
 use crate::prekey::{Pool, Prekeys};
 use crate::resilience::RetryBudget;
 use crate::session::Sessions;
-use crate::store::{BatchId, Overlay, Store};
+use crate::store::{BatchId, Commit, Overlay, Store};
 use crate::time::{Moment, Now};
 
 use ask::Asked;
-use commit::Commit;
 use heal::Heals;
 use limits::Limits;
 use mailbox::Mail;
@@ -150,7 +149,7 @@ pub struct Engine<S, R> {
     /// Whether what is written should go to the disk now; see [`Engine::seal_soon`].
     seal_now: bool,
     timers: Timers,
-    commit: Commit,
+    commit: Commit<Output>,
 }
 
 impl<S: Store, R: CryptoRng> Engine<S, R> {
@@ -245,7 +244,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     /// Whether nothing is written, withheld or on its way to the disk.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        !self.has_writes() && self.store.in_flight() == 0 && self.commit.len() == 0
+        !self.has_writes() && self.store.in_flight() == 0 && self.commit.is_empty()
     }
 
     /// The store below, without what is not durable yet.

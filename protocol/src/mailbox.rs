@@ -12,6 +12,8 @@
 //!
 //! It does not decide what to deposit where; that is the engine's. The nodes' side is in [`host`].
 
+pub mod host;
+
 mod address;
 mod ask;
 mod client;

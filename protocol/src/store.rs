@@ -9,9 +9,11 @@
 //! holds contact ids) and `order` in clear (big-endian numbers), so rows of one scope can be
 //! scanned in order. Values are sealed by the adapter.
 
+mod commit;
 mod memory;
 mod overlay;
 
+pub use commit::Commit;
 pub use memory::MemoryStore;
 pub use overlay::Overlay;
 
@@ -58,6 +60,20 @@ pub enum Table {
     SendId = 22,
     /// `rest::Pause`. Scope: account.
     Pause = 23,
+    /// `rest::MailboxRental`, a queue that this node keeps. Scope: queue.
+    MailboxRental = 30,
+    /// `rest::MailboxTag`. Scope: tag.
+    MailboxTag = 31,
+    /// `rest::MailboxEnvelope`. Scope: queue; order: cursor.
+    MailboxEnvelope = 32,
+    /// `rest::MailboxHeld`, custody of a seal, also after it was taken. Scope: queue, hash of the seal.
+    MailboxHeld = 33,
+    /// `rest::MailboxEnd`, what ends when. Scope: none; order: time, hash of what ends.
+    MailboxEnd = 34,
+    /// `rest::MailboxPrekey`. Scope: queue, algorithm; order: id.
+    MailboxPrekey = 35,
+    /// `rest::MailboxFellows`. Scope: queue.
+    MailboxFellows = 36,
     /// `rest::Rental`. Scope: node.
     Rental = 40,
     /// `rest::Admitted`. Scope: node, account.

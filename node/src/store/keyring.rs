@@ -83,9 +83,13 @@ impl Class {
         const READER: u8 = Table::Reader as u8;
         const REPLAY: u8 = Table::Replay as u8;
         const SEND_ID: u8 = Table::SendId as u8;
+        // What a mailbox node keeps for others: much of it, sealed by its senders.
+        const MAILBOX_FIRST: u8 = Table::MailboxRental as u8;
+        const MAILBOX_LAST: u8 = Table::MailboxFellows as u8;
         match table {
             MESSAGE | HELD => Self::Conversation,
             DELIVERY | INBOX | SEEN | READER | REPLAY | SEND_ID => Self::Chain(Chain::Long),
+            MAILBOX_FIRST..=MAILBOX_LAST => Self::Chain(Chain::Long),
             _ => Self::Chain(Chain::Hour),
         }
     }
@@ -300,5 +304,8 @@ mod tests {
         assert_eq!(Class::of(CONVERSATION_KEYS), hour);
         assert_eq!(Class::of(0x40), hour, "a table of a later version");
         assert_eq!(Class::of(Table::Message as u8), Class::Conversation);
+        for table in [Table::MailboxRental, Table::MailboxEnvelope, Table::MailboxFellows] {
+            assert_eq!(Class::of(table as u8), Class::Chain(Chain::Long), "{table:?}");
+        }
     }
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use rand_core::CryptoRng;
 
 use super::Engine;
-use super::commit::Commit;
 use super::copies::read_copies;
 use super::heal::Heals;
 use super::limits::Limits;
@@ -23,7 +22,7 @@ use crate::outbox::{self, Outbox, PAUSE_MAX};
 use crate::prekey::{Pool, Prekeys};
 use crate::resilience::RetryBudget;
 use crate::session::Sessions;
-use crate::store::{Key, Overlay, Store, StoreError, Table};
+use crate::store::{Commit, Key, Overlay, Store, StoreError, Table};
 use crate::time::Now;
 
 /// Who the engine is and how it begins.

@@ -5,46 +5,47 @@
 
 use std::collections::VecDeque;
 
-use super::Output;
-use crate::store::BatchId;
+use super::BatchId;
 
 /// Outputs that wait, each behind the batch that it depends on.
 #[derive(Debug)]
-pub(super) struct Commit {
-    free: VecDeque<Output>,
-    waiting: VecDeque<(BatchId, Output)>,
+pub struct Commit<T> {
+    free: VecDeque<T>,
+    waiting: VecDeque<(BatchId, T)>,
     durable: BatchId,
 }
 
-impl Commit {
-    pub(super) const fn new() -> Self {
+impl<T> Commit<T> {
+    /// Nothing waits.
+    #[must_use]
+    pub const fn new() -> Self {
         Self { free: VecDeque::new(), waiting: VecDeque::new(), durable: BatchId(0) }
     }
 
     /// Queues an output that depends on no write.
-    pub(super) fn at_once(&mut self, output: Output) {
+    pub fn at_once(&mut self, output: T) {
         self.free.push_back(output);
     }
 
     /// Queues an output behind a batch. Batches never decrease.
-    pub(super) fn behind(&mut self, batch: BatchId, output: Output) {
+    pub fn behind(&mut self, batch: BatchId, output: T) {
         self.waiting.push_back((batch, output));
     }
 
     /// Every batch up to this one is on the disk.
-    pub(super) fn persisted(&mut self, batch: BatchId) {
+    pub fn persisted(&mut self, batch: BatchId) {
         self.durable = self.durable.max(batch);
     }
 
     /// What was to be written after this batch came to nothing: what waits for more need not.
-    pub(super) fn nothing_written(&mut self, last: BatchId) {
+    pub fn nothing_written(&mut self, last: BatchId) {
         for (batch, _) in &mut self.waiting {
             *batch = last.min(*batch);
         }
     }
 
     /// The next output that may leave.
-    pub(super) fn poll(&mut self) -> Option<Output> {
+    pub fn poll(&mut self) -> Option<T> {
         if let Some(output) = self.free.pop_front() {
             return Some(output);
         }
@@ -56,8 +57,21 @@ impl Commit {
     }
 
     /// Outputs that wait.
-    pub(super) fn len(&self) -> usize {
+    #[must_use]
+    pub fn len(&self) -> usize {
         self.waiting.len().saturating_add(self.free.len())
+    }
+
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<T> Default for Commit<T> {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -66,7 +80,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::engine::Fact;
 
     #[derive(Clone, Debug)]
     enum Step {
@@ -87,7 +100,7 @@ mod tests {
             let mut commit = Commit::new();
             let (mut open, mut durable) = (1, 0);
             let mut needs = VecDeque::new();
-            let check = |commit: &mut Commit, needs: &mut VecDeque<u64>, durable: u64| {
+            let check = |commit: &mut Commit<()>, needs: &mut VecDeque<u64>, durable: u64| {
                 while commit.poll().is_some() {
                     let need = needs.pop_front().expect("an output that was queued");
                     assert!(need <= durable, "left behind batch {need}, durable {durable}");
@@ -96,7 +109,7 @@ mod tests {
             for step in steps {
                 match step {
                     Step::Output => {
-                        commit.behind(BatchId(open), Output::Fact(Fact::Queued));
+                        commit.behind(BatchId(open), ());
                         needs.push_back(open);
                     }
                     Step::Seal => open += 1,
