@@ -48,7 +48,7 @@ impl Town {
         for _ in 0..count {
             let text = self.sent.to_string();
             self.sent += 1;
-            let send = Command::Send { to: Who("bob".to_owned()), text, expires: None, id: None };
+            let send = Command::Send { to: Who("bob".to_owned()), text, expires: None };
             let _ = self.world.ask(self.alice, send);
         }
     }
@@ -228,17 +228,38 @@ fn who_is_removed_is_let_in_no_longer() {
     assert_eq!(town.world.mailbox_holds(town.bobs[1]).1, with - 7);
 }
 
+/// He is there for a minute each week; each of them knows the weeks ahead.
 #[test]
 fn tags_are_kept_ahead_week_after_week() {
     let mut town = Town::new(8, 1, &[Keeping::Honest; 3]);
     for _ in 0..10 {
+        town.world.sleep(town.bob);
+        town.world.sleep(town.alice);
         town.world.run_for(7 * DAY);
+        town.world.wake(town.bob);
+        town.world.run_for(MINUTE);
     }
     town.world.sleep(town.bob);
+    town.world.run_for(35 * DAY);
+    town.world.wake(town.alice);
     town.alice_writes(3);
     town.world.run_for(MINUTE);
 
     assert!(town.all_are(DeliveryState::Stored), "{:?}", town.states());
+}
+
+#[test]
+fn a_week_that_ends_while_we_run_brings_new_tags() {
+    let mut town = Town::new(14, 0, &[Keeping::Honest]);
+    assert_eq!(town.world.mailbox_holds(town.bobs[0]).1, 7);
+    town.world.sleep(town.alice);
+    town.world.run_for(7 * DAY + 2 * HOUR);
+
+    assert_eq!(
+        town.world.mailbox_holds(town.bobs[0]).1,
+        8,
+        "the keeper of this world forgets none"
+    );
 }
 
 #[test]
@@ -293,7 +314,7 @@ fn a_rental_that_ends_is_emptied_before() {
 fn a_test_of_a_node_says_how_it_is() {
     let mut town = Town::new(12, 1, &[Keeping::Honest]);
     let node = town.world.mailbox(town.bobs[0]);
-    let mut test = |town: &mut Town| match town.world.ask(town.bob, Command::MailboxTest(node)) {
+    let test = |town: &mut Town| match town.world.ask(town.bob, Command::MailboxTest(node)) {
         Some(Ok(Reply::Mailbox(view))) => view,
         other => panic!("{other:?}"),
     };
@@ -328,7 +349,7 @@ fn a_stranger_with_an_invitation_gets_through_for_work_though_nobody_is_there() 
     let add = Command::AddContact { link: invitation.link, name: Some("alice".to_owned()) };
     assert!(matches!(world.ask(bob, add), Some(Ok(_))));
     let (to, text) = (Who("alice".to_owned()), "0".to_owned());
-    assert!(world.ask(bob, Command::Send { to, text, expires: None, id: None }).is_some());
+    assert!(world.ask(bob, Command::Send { to, text, expires: None }).is_some());
     world.run_for(2 * MINUTE);
     let held: Vec<_> = hosts.iter().map(|id| world.mailbox_holds(*id).0).collect();
     assert_eq!(held, [2; 3], "a greeting and a text");

@@ -8,9 +8,10 @@ use rand_core::CryptoRng;
 use super::super::Engine;
 use super::super::timer::Reason;
 use super::receipts::Notice;
-use super::work::Job;
+use super::work::{Job, WORK_BITS_MAX};
 use super::{Gate, Purpose, WITHIN};
 use crate::contact::Contact;
+use crate::crypto::digest;
 use crate::error::Error;
 use crate::id::{AccountId, DeviceId};
 use crate::identity::Certificate;
@@ -82,6 +83,8 @@ pub(super) struct Flight {
     pub cargo: Cargo,
     pub seal_hash: [u8; 32],
     pub until: UnixMillis,
+    /// Work that was done for it; 0: it showed a token.
+    pub bits: u32,
 }
 
 impl Depot {
@@ -240,10 +243,14 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         };
         let place = (node, mailbox.addresses.clone());
         let veil = depot.veil.duplicate();
+        let bits = match admission {
+            Admission::Token(_) => 0,
+            Admission::Work { .. } => depot.paid.get(&node).copied().unwrap_or_default(),
+        };
         depot.flights = depot.flights.saturating_add(1);
         let flights = self.mail.flights.entry(node).or_default();
         *flights = flights.saturating_add(1);
-        let flight = Flight { account, cargo, seal_hash: crate::crypto::digest(&seal), until };
+        let flight = Flight { account, cargo, seal_hash: digest(&seal), until, bits };
         let question = Question::Deposit { admission, until, seal };
         self.ask_node(place, veil, question, (Purpose::Deposit(flight), WITHIN));
     }
@@ -269,16 +276,17 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         }
     }
 
-    /// A node does not know our token: under the owner's request tag it takes work instead.
-    pub(super) fn must_work(&mut self, account: AccountId, node: DeviceId, bits: u32) -> bool {
-        let Some(depot) = self.mail.depots.get_mut(&account) else { return false };
+    /// A node does not know our token, or wants more work: under the owner's request tag it takes it. Says
+    /// whether asking again is of use.
+    pub(super) fn must_work(&mut self, node: DeviceId, flight: &Flight, bits: u32) -> bool {
+        let Some(depot) = self.mail.depots.get_mut(&flight.account) else { return false };
         let may = depot.mailbox(node).is_some_and(|mailbox| mailbox.request_tag.is_some());
         let bits = bits.max(WORK_BITS);
-        let before = depot.paid.get(&node).copied();
-        if !may || bits > super::work::WORK_BITS_MAX || before.is_some_and(|had| had >= bits) {
+        if !may || bits > WORK_BITS_MAX || bits <= flight.bits {
             return false;
         }
-        depot.paid.insert(node, bits);
+        let known = depot.paid.entry(node).or_default();
+        *known = bits.max(*known);
         true
     }
 
