@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use bitchat_protocol::engine::Extent;
 use bitchat_protocol::engine::{Command, DeliveryState, MailboxState, MailboxView, Reply, Who};
+use bitchat_protocol::prekey::PrekeyUse;
+use bitchat_protocol::store::Table;
 use bitchat_simulations::{Faults, Keeping, MailboxId, NodeId, World};
 
 const CALM: Faults = Faults {
@@ -328,6 +330,26 @@ fn a_test_of_a_node_says_how_it_is() {
     assert_eq!((view.state, view.error), (MailboxState::Unreachable, Some("not reached")));
     let stranger = town.world.mailbox(town.alices[0]);
     assert!(matches!(town.world.ask(town.bob, Command::MailboxTest(stranger)), Some(Err(_))));
+}
+
+/// Her session is gone, he is away: the next one is founded on keys that lie with his nodes.
+#[test]
+fn a_session_is_founded_on_one_time_keys_of_a_mailbox() {
+    let mut town = Town::new(15, 1, &[Keeping::Honest; 3]);
+    town.world.sleep(town.bob);
+    town.world.meddle(town.alice, SECOND, |disk| disk.lose(Table::Session));
+    town.world.run_for(2 * SECOND);
+    town.alice_writes(1);
+    town.world.run_for(MINUTE);
+    let view = town.world.ask(town.alice, Command::Contact(Who("bob".to_owned())));
+    let Some(Ok(Reply::Contact(view))) = view else { panic!("{view:?}") };
+    assert_eq!(view.prekeys, Some(PrekeyUse::OneTime));
+    assert!(town.all_are(DeliveryState::Stored));
+
+    town.world.sleep(town.alice);
+    town.world.wake(town.bob);
+    town.world.run_for(MINUTE);
+    assert_eq!(town.shown_in_order(), 1);
 }
 
 /// Neither token nor contact: the invitation alone, and work.

@@ -9,6 +9,7 @@ use bitchat_protocol::mailbox::{
     Admission, Answer, Custody, Item, Offer, Order, Page, Question, QueueKey, RefusalCode, Request,
     RequestId, Response, Tag, is_work,
 };
+use bitchat_protocol::prekey::SignedPrekey;
 use bitchat_protocol::time::UnixMillis;
 
 use super::NodeId;
@@ -47,6 +48,7 @@ struct Queue {
     last: u64,
     given: BTreeMap<[u8; 32], UnixMillis>,
     request_tag: Option<Tag>,
+    prekeys: (Vec<SignedPrekey>, Vec<SignedPrekey>),
 }
 
 /// A mailbox node. What it holds outlives its crashes.
@@ -124,7 +126,7 @@ impl Keeper {
                     order => self.order(queue, order, now),
                 }
             }
-            Question::Prekeys(_) => refused(RefusalCode::Unknown, 0),
+            Question::Prekeys(admission) => self.prekeys(&admission),
             Question::Offer => Answer::Offer(self.offer(UnixMillis(0))),
         };
         Some(Response { id, answer }.encode())
@@ -187,10 +189,18 @@ impl Keeper {
                 self.queues.remove(&key);
                 self.tags.retain(|_, (queue, _)| *queue != key);
             }
-            Order::Rent { .. } | Order::Fetch { .. } => {}
-            Order::Stock { .. } | Order::Fellows { .. } => {}
+            Order::Stock { x25519, ml_kem } => queue.prekeys = (x25519, ml_kem),
+            Order::Rent { .. } | Order::Fetch { .. } | Order::Fellows { .. } => {}
         }
         Answer::Done
+    }
+
+    fn prekeys(&mut self, admission: &Admission) -> Answer {
+        let Admission::Token(token) = admission else { return refused(RefusalCode::Unpaid, 0) };
+        let queue = self.tags.get(&token.tag()).and_then(|(key, _)| self.queues.get_mut(key));
+        let Some(queue) = queue else { return refused(RefusalCode::Unknown, 0) };
+        let (x25519, ml_kem) = (queue.prekeys.0.pop(), queue.prekeys.1.pop());
+        Answer::Prekeys(bitchat_protocol::prekey::Offer { x25519, ml_kem })
     }
 
     fn deposit(

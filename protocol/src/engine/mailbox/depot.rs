@@ -56,6 +56,8 @@ pub(super) struct Depot {
     /// Rows up to this one were taken up.
     pub upto: u64,
     pub notice: Option<Notice>,
+    /// Whether a node is asked for one-time prekeys of the contact.
+    pub asks_prekeys: bool,
     flights: usize,
 }
 
@@ -100,6 +102,11 @@ impl Depot {
         let nodes = self.mailboxes.iter().map(|mailbox| mailbox.device);
         let (open, closed): (Vec<_>, Vec<_>) = nodes.partition(|node| gate(node).is_open(now));
         (open, closed.iter().filter_map(|node| gate(node).not_before).min())
+    }
+
+    /// Where a node is.
+    pub(super) fn place(&self, node: DeviceId) -> Option<(DeviceId, Vec<String>)> {
+        self.mailbox(node).map(|mailbox| (node, mailbox.addresses.clone()))
     }
 
     fn mailbox(&self, node: DeviceId) -> Option<&RecordMailbox> {
@@ -150,6 +157,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         if !self.has_way(account, device)? {
             return Ok(());
         }
+        if self.awaits_node_prekeys(account, device)? {
+            return Ok(());
+        }
         let done = self.deposit_receipts(account).and(self.deposit_rows(account));
         if let Some(depot) = self.mail.depots.get(&account) {
             let notice = depot.notice.as_ref().and_then(|notice| notice.again);
@@ -191,6 +201,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             due: BTreeSet::new(),
             upto: 0,
             notice: None,
+            asks_prekeys: false,
             flights: 0,
         };
         self.mail.depots.insert(account, depot);
