@@ -20,7 +20,9 @@ const FULL_PAUSE: Duration = Duration::from_millis(50);
 
 impl<S: Store, R: CryptoRng> Engine<S, R> {
     pub(super) fn connected(&mut self, peer: DeviceId) -> Result<(), Error> {
-        self.links.insert(peer);
+        if self.links.insert(peer) {
+            self.told.remove(&peer); // What told it meanwhile may lie in a mailbox or a file.
+        }
         self.dialling.remove(&peer);
         let Some(contact) = self.book.of_device(&peer) else {
             self.show_newest(peer); // If it is one that a contact had before.
@@ -29,7 +31,6 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         let account = contact.account;
         self.timers.cancel(Reason::Retry(account));
         self.deposits_linked(account);
-        self.told.remove(&peer); // What told it meanwhile may lie in a mailbox.
         if let Some(queue) = self.outbox.queue_mut(&account) {
             queue.failures = 0;
             queue.paused_until = None;

@@ -15,6 +15,7 @@ mod deposit;
 mod depot;
 mod fetch;
 mod order;
+mod prekeys;
 mod receipts;
 mod rental;
 mod tags;
@@ -87,6 +88,7 @@ enum Purpose {
     Order(Ordered),
     Fetch,
     Deposit(Flight),
+    Prekeys(AccountId, DeviceId),
 }
 
 /// An attempt that failed makes the next wait.
@@ -158,6 +160,10 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             Purpose::Order(ordered) => self.order_settled((node, request), ordered, answer, after),
             Purpose::Fetch => self.fetch_settled((node, request), answer, after),
             Purpose::Deposit(flight) => self.deposit_settled(node, flight, answer),
+            Purpose::Prekeys(account, device) => {
+                self.node_prekeys((account, device), answer);
+                Ok(())
+            }
         }
     }
 }

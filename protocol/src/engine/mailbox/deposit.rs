@@ -200,7 +200,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             }
             Ok(Answer::Refused { code, retry_after, work_bits }) => {
                 let unknown = matches!(code, RefusalCode::Unknown | RefusalCode::Unpaid);
-                if !unknown || !self.must_work(account, node, work_bits) {
+                if !unknown || !self.must_work(node, &flight, work_bits) {
                     let least = if unknown { NONSENSE_PAUSE } else { Duration::ZERO };
                     self.refused_by(account, node, retry_after.max(least));
                 }

@@ -8,9 +8,10 @@ use rand_core::CryptoRng;
 use super::super::Engine;
 use super::super::timer::Reason;
 use super::receipts::Notice;
-use super::work::Job;
+use super::work::{Job, WORK_BITS_MAX};
 use super::{Gate, Purpose, WITHIN};
 use crate::contact::Contact;
+use crate::crypto::digest;
 use crate::error::Error;
 use crate::id::{AccountId, DeviceId};
 use crate::identity::Certificate;
@@ -55,6 +56,8 @@ pub(super) struct Depot {
     /// Rows up to this one were taken up.
     pub upto: u64,
     pub notice: Option<Notice>,
+    /// Whether a node is asked for one-time prekeys of the contact.
+    pub asks_prekeys: bool,
     flights: usize,
 }
 
@@ -82,6 +85,8 @@ pub(super) struct Flight {
     pub cargo: Cargo,
     pub seal_hash: [u8; 32],
     pub until: UnixMillis,
+    /// Work that was done for it; 0: it showed a token.
+    pub bits: u32,
 }
 
 impl Depot {
@@ -97,6 +102,11 @@ impl Depot {
         let nodes = self.mailboxes.iter().map(|mailbox| mailbox.device);
         let (open, closed): (Vec<_>, Vec<_>) = nodes.partition(|node| gate(node).is_open(now));
         (open, closed.iter().filter_map(|node| gate(node).not_before).min())
+    }
+
+    /// Where a node is.
+    pub(super) fn place(&self, node: DeviceId) -> Option<(DeviceId, Vec<String>)> {
+        self.mailbox(node).map(|mailbox| (node, mailbox.addresses.clone()))
     }
 
     fn mailbox(&self, node: DeviceId) -> Option<&RecordMailbox> {
@@ -147,6 +157,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         if !self.has_way(account, device)? {
             return Ok(());
         }
+        if self.awaits_node_prekeys(account, device)? {
+            return Ok(());
+        }
         let done = self.deposit_receipts(account).and(self.deposit_rows(account));
         if let Some(depot) = self.mail.depots.get(&account) {
             let notice = depot.notice.as_ref().and_then(|notice| notice.again);
@@ -188,6 +201,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             due: BTreeSet::new(),
             upto: 0,
             notice: None,
+            asks_prekeys: false,
             flights: 0,
         };
         self.mail.depots.insert(account, depot);
@@ -240,10 +254,14 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         };
         let place = (node, mailbox.addresses.clone());
         let veil = depot.veil.duplicate();
+        let bits = match admission {
+            Admission::Token(_) => 0,
+            Admission::Work { .. } => depot.paid.get(&node).copied().unwrap_or_default(),
+        };
         depot.flights = depot.flights.saturating_add(1);
         let flights = self.mail.flights.entry(node).or_default();
         *flights = flights.saturating_add(1);
-        let flight = Flight { account, cargo, seal_hash: crate::crypto::digest(&seal), until };
+        let flight = Flight { account, cargo, seal_hash: digest(&seal), until, bits };
         let question = Question::Deposit { admission, until, seal };
         self.ask_node(place, veil, question, (Purpose::Deposit(flight), WITHIN));
     }
@@ -269,16 +287,17 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         }
     }
 
-    /// A node does not know our token: under the owner's request tag it takes work instead.
-    pub(super) fn must_work(&mut self, account: AccountId, node: DeviceId, bits: u32) -> bool {
-        let Some(depot) = self.mail.depots.get_mut(&account) else { return false };
+    /// A node does not know our token, or wants more work: under the owner's request tag it takes it. Says
+    /// whether asking again is of use.
+    pub(super) fn must_work(&mut self, node: DeviceId, flight: &Flight, bits: u32) -> bool {
+        let Some(depot) = self.mail.depots.get_mut(&flight.account) else { return false };
         let may = depot.mailbox(node).is_some_and(|mailbox| mailbox.request_tag.is_some());
         let bits = bits.max(WORK_BITS);
-        let before = depot.paid.get(&node).copied();
-        if !may || bits > super::work::WORK_BITS_MAX || before.is_some_and(|had| had >= bits) {
+        if !may || bits > WORK_BITS_MAX || bits <= flight.bits {
             return false;
         }
-        depot.paid.insert(node, bits);
+        let known = depot.paid.entry(node).or_default();
+        *known = bits.max(*known);
         true
     }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use rand_core::CryptoRng;
 
-use super::super::Engine;
 use super::super::timer::Reason;
+use super::super::{Engine, Fact};
 use super::command::MailboxState;
 use super::rental::Rent;
 use super::work::{Job, WORK_BITS_MAX};
@@ -29,6 +29,7 @@ pub(super) enum Ordered {
     Tags { added: Vec<AccountId>, removed: Vec<AccountId> },
     Taken(Vec<u64>),
     Fellows,
+    Stock,
     End,
 }
 
@@ -90,7 +91,13 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             let (rank, fellows) = (rent.rental.rank, self.fellows_of(node));
             return Some((Order::Fellows { rank, fellows }, Ordered::Fellows));
         }
-        None
+        match self.stock_order(node) {
+            Ok(stock) => stock,
+            Err(error) => {
+                self.fact(Fact::Refused(error.label()));
+                None
+            }
+        }
     }
 
     fn give_order(&mut self, node: DeviceId, order: &Order, ordered: Ordered) {
@@ -119,6 +126,10 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         if answer.is_ok() {
             rent.round_trip = Some(after);
         }
+        if matches!(answer, Ok(Answer::Done | Answer::Offer(_))) {
+            (rent.trouble, rent.error) = (None, None);
+            rent.orders = super::Gate::default();
+        }
         let tested = matches!(ordered, Ordered::Rent);
         let done = match (ordered, answer) {
             (Ordered::Rent, Ok(Answer::Offer(offer))) => self.rented(node, offer),
@@ -130,7 +141,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 rent.taken.retain(|cursor| !cursors.contains(cursor));
                 Ok(())
             }
-            (Ordered::Fellows, Ok(Answer::Done)) => Ok(()),
+            (Ordered::Fellows | Ordered::Stock, Ok(Answer::Done)) => Ok(()),
             (Ordered::End, Ok(Answer::Done)) => return self.forget_rental(node),
             (ordered, answer) => self.order_failed(node, ordered, answer),
         };
@@ -150,9 +161,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         rent.rental.renewed = wall;
         rent.rental.until = offer.until;
         rent.offer = Some(offer);
+        rent.restocked = false;
         rent.work = 0;
-        rent.orders.failures = 0;
-        (rent.trouble, rent.error) = (None, None);
         if is_new {
             rent.fellows = true;
             rent.fetches = super::Gate::default();
@@ -191,7 +201,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 rent.unsure.extend(added.into_iter().chain(removed))
             }
             Ordered::Fellows => rent.fellows = true,
-            Ordered::Rent | Ordered::Taken(_) | Ordered::End => {}
+            Ordered::Rent | Ordered::Taken(_) | Ordered::Stock | Ordered::End => {}
         }
         let now = self.now.mono;
         match answer {

@@ -15,7 +15,7 @@ use crate::id::{AccountId, DeviceId};
 use crate::invitation::RecordMailbox;
 use crate::mailbox::{Admitted, NODE_ADDRESSES_MAX, Offer, Rental, RequestId, Veil};
 use crate::store::{Store, StoreError, Table};
-use crate::time::UnixMillis;
+use crate::time::{Moment, UnixMillis};
 
 /// A rental and what is under way.
 #[derive(Debug)]
@@ -53,6 +53,10 @@ pub(super) struct Rent {
     /// Whether the node is to be told of our other nodes.
     pub fellows: bool,
     pub offer: Option<Offer>,
+    /// When one-time prekeys were left last, since the start.
+    pub stocked: Option<Moment>,
+    /// Whether some were left since the node said how many there are.
+    pub restocked: bool,
     pub trouble: Option<MailboxState>,
     pub fetched: Option<UnixMillis>,
     pub error: Option<&'static str>,
@@ -82,6 +86,8 @@ impl Rent {
             working: false,
             fellows: true,
             offer: None,
+            stocked: None,
+            restocked: false,
             trouble: None,
             fetched: None,
             error: None,
