@@ -163,3 +163,78 @@ fn a_rental_needs_the_operators_word_and_a_stranger_the_work() {
     let refusals = || node.json(&["mailbox", "serve-status"])[0]["refusals"] == 2;
     eventually("both refusals are counted", refusals);
 }
+
+/// Runs `count` daemons that keep mailboxes, and rents at each of them.
+fn rented<'a>(
+    stage: &Stage,
+    owner: &Profile,
+    names: &'a [&str],
+) -> Vec<(&'a str, Profile, Daemon)> {
+    let mut nodes = Vec::new();
+    for name in names {
+        let node = keeper(stage, name);
+        let daemon = node.daemon(TCP);
+        let added = owner.run(&["mailbox", "add", &address(&node, &daemon), "--access", "word"]);
+        assert_eq!(added.code, 0, "{added:?}");
+        nodes.push((*name, node, daemon));
+    }
+    let active = || {
+        let listed = owner.json(&["mailbox", "list"]);
+        listed.len() == names.len() && listed.iter().all(|it| it["state"] == "active")
+    };
+    eventually("every node keeps a mailbox", active);
+    nodes
+}
+
+/// Sender and receiver are never there at the same time once they know each other.
+fn carried_by_mailboxes(messages: usize, kills: bool) {
+    let stage = Stage::new();
+    let [(receiver, mut at_receiver), (sender, mut at_sender)] = stage.acquainted(TCP);
+    let mut nodes = rented(&stage, &receiver, &["m1", "m2", "m3", "m4", "m5"]);
+    // The sender learns of the mailboxes inside the session.
+    let sent = sender.run(&["send", "alice", "hello", "--wait", "delivered", "--timeout", "30s"]);
+    assert_eq!(sent.code, 0, "{sent:?}");
+    assert_eq!(receiver.receive(), ["hello"]);
+    assert_eq!(at_receiver.stop(), 0);
+
+    let texts: Vec<_> = (0..messages).map(|number| format!("text {number}")).collect();
+    let (last, others) = texts.split_last().expect("some");
+    for text in others {
+        assert_eq!(sender.run(&["send", "alice", text]).code, 0);
+    }
+    let stored = sender.run(&["send", "alice", last, "--wait", "stored", "--timeout", "50s"]);
+    assert_eq!(stored.code, 0, "{stored:?}\n{:?}", at_sender.log());
+    let waits = || {
+        let queue = sender.json(&["queue", "list"]);
+        queue.iter().all(|row| row["state"] == "stored")
+    };
+    eventually("all are stored", waits);
+    at_sender.kill();
+    if kills {
+        for (_, node, daemon) in nodes.iter_mut().take(2) {
+            daemon.kill();
+            *daemon = node.daemon_soon(&daemon.addresses[0]);
+        }
+    }
+    at_receiver = receiver.daemon(TCP);
+
+    let mut received = Vec::new();
+    eventually("all are there", || {
+        received.extend(receiver.receive());
+        received.len() >= messages
+    });
+    assert_eq!(received, texts, "once and in order");
+    assert_eq!(at_receiver.stop(), 0);
+}
+
+#[test]
+fn what_is_stored_reaches_whoever_comes_after_the_sender_is_gone() {
+    carried_by_mailboxes(10, true);
+}
+
+/// The long form: `cargo test --release -p bitchat-tests -- --ignored a_thousand_stored`.
+#[test]
+#[ignore = "takes minutes"]
+fn a_thousand_stored_messages_are_shown_once_and_in_order() {
+    carried_by_mailboxes(1_000, true);
+}

@@ -17,3 +17,9 @@
 //!
 //! It decides nothing about queues: `bitchat_protocol::mailbox::host` does. Its store is no part of a
 //! backup: who lost a node asks its owners, who keep what is not receipted.
+
+mod counted;
+mod keeper;
+mod room;
+
+pub use keeper::{Ends, Factory, Keeper};

@@ -1,6 +1,7 @@
 //! A whole node: a profile's lock, store, engine, network, control API, health and metrics.
 
 mod lookout;
+mod mailboxes;
 mod ports;
 
 use std::future::Future;
@@ -13,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::control::{self, Handle, NodeStatus, Stale, Warning};
-use crate::driver::{Door, Driver, Ends, Factory};
+use crate::driver::{Driver, Ends, Factory};
 use crate::error::NodeError;
 use crate::home::{Home, HomeLock};
 use crate::http::{self, Health, Heartbeat};
@@ -22,6 +23,7 @@ use crate::metrics::{Metrics, WarningCode};
 use crate::network::{self, Network};
 use crate::profile::{self, Credentials};
 use crate::veil::{self, Veils};
+use mailboxes::{Around, Mailboxes};
 use ports::Ports;
 
 /// Requests that wait for the engine.
@@ -63,6 +65,7 @@ pub struct Node {
     stop: CancellationToken,
     engine: Option<JoinHandle<()>>,
     network: Option<Network>,
+    mailboxes: Option<Mailboxes>,
     /// Links to mailbox nodes; they close with it.
     _veils: Veils,
     servers: Vec<tokio::task::JoinHandle<()>>,
@@ -89,10 +92,8 @@ impl Node {
         let metrics = Metrics::new(profile::wall_clock());
         let (network, heard) = start_network(&home, &config, &unlocked, mode).await?;
 
-        let veils = veil::start(veil::Settings {
-            own_ports: own_ports(&config),
-            ..veil::Settings::default()
-        });
+        let own_ports = own_ports(&config);
+        let veils = veil::start(veil::Settings { own_ports, ..veil::Settings::default() });
         let (asker, told) = veils.asker();
 
         let (requests, asked) = mpsc::channel(REQUESTS_MAX);
@@ -101,6 +102,16 @@ impl Node {
         let stop = CancellationToken::new();
         let heartbeat = Heartbeat::new(Instant::now());
         let handle = Handle::new(requests, events.clone(), status.clone(), metrics.clone());
+        let around = Around {
+            network: &network,
+            veils: &veils,
+            status: publish.clone(),
+            metrics: metrics.clone(),
+            stop: &stop,
+        };
+        let serves = mode == Mode::Daemon && config.mailbox.enabled;
+        let terms = serves.then_some(&config.mailbox);
+        let (door, mailboxes) = mailboxes::start(&home, terms, &unlocked, around).await?;
         let ends = Ends {
             requests: asked,
             events,
@@ -108,7 +119,7 @@ impl Node {
             network: network.commands(),
             heard,
             peers: network.peers(),
-            door: Door::closed(),
+            door,
             asker,
             told,
             counters: network.counters(),
@@ -137,6 +148,7 @@ impl Node {
             stop,
             engine: Some(engine),
             network: Some(network),
+            mailboxes,
             _veils: veils,
             servers: Vec::new(),
             socket: None,
@@ -220,6 +232,8 @@ impl Node {
         let ended =
             tokio::task::spawn_blocking(move || engine.is_none_or(|engine| engine.join().is_ok()));
         let sound = ended.await.unwrap_or(false);
+        let mailboxes = self.mailboxes.take();
+        drop(tokio::task::spawn_blocking(move || drop(mailboxes)).await);
         if let Some(network) = self.network.take() {
             network.shutdown().await;
         }
