@@ -2,6 +2,7 @@
 
 mod asker;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bitchat_protocol::mailbox::{Answer, Offer, Order, Question, RefusalCode};
@@ -164,7 +165,52 @@ fn a_rental_needs_the_operators_word_and_a_stranger_the_work() {
     eventually("both refusals are counted", refusals);
 }
 
-/// Runs `count` daemons that keep mailboxes, and rents at each of them.
+/// What strangers ask stands in nobody's way: more than the thread takes is told busy.
+#[test]
+fn messages_flow_while_strangers_flood_a_node_with_questions() {
+    let stage = Stage::new();
+    let (alice, bob) = (keeper(&stage, "alice"), stage.profile("bob"));
+    let (at_alice, _at_bob) = (alice.daemon(TCP), bob.daemon(TCP));
+    bob.add(&alice);
+    let first = bob.run(&["send", "alice", "first", "--wait", "delivered", "--timeout", "50s"]);
+    assert_eq!(first.code, 0, "{first:?}");
+    let address = address(&alice, &at_alice);
+    let stop = AtomicBool::new(false);
+
+    let (answered, refused) = std::thread::scope(|scope| {
+        let flood = scope.spawn(|| {
+            let mut asker = Asker::new(&address);
+            let (mut open, mut answered, mut refused) = (0, 0u32, 0u32);
+            while open > 0 || !stop.load(Ordering::Relaxed) {
+                while open < 400 && !stop.load(Ordering::Relaxed) {
+                    let deposit = asker.deposit(open);
+                    asker.send(deposit, Duration::from_secs(30));
+                    open += 1;
+                }
+                let (_, answer) = asker.told();
+                open -= 1;
+                match answer {
+                    Ok(Answer::Refused { code: RefusalCode::Busy, .. }) => refused += 1,
+                    Ok(_) => answered += 1,
+                    Err(_) => {}
+                }
+            }
+            (answered, refused)
+        });
+        for number in 0..10 {
+            let text = format!("through {number}");
+            let sent =
+                bob.run(&["send", "alice", &text, "--wait", "delivered", "--timeout", "20s"]);
+            assert_eq!(sent.code, 0, "{sent:?}");
+        }
+        stop.store(true, Ordering::Relaxed);
+        flood.join().expect("asks")
+    });
+
+    assert!(refused > 1_000, "no flood: {answered} answered, {refused} refused");
+}
+
+/// Runs daemons that keep mailboxes, and rents at each of them.
 fn rented<'a>(
     stage: &Stage,
     owner: &Profile,

@@ -21,6 +21,7 @@ mod report;
 pub use clock::Clock;
 pub use door::{Call, Door};
 pub use factory::Factory;
+pub use mail::Mail;
 
 pub(crate) use door::{CALLS_MAX, token};
 
@@ -41,7 +42,7 @@ use crate::metrics::Metrics;
 use crate::network;
 use crate::profile::SystemRng;
 use crate::store::{Committer, SledStore};
-use crate::veil::{Asker, Told};
+use crate::veil::Told;
 
 /// How long a stopping node waits for its last writes.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
@@ -66,12 +67,8 @@ pub struct Ends {
     pub heard: mpsc::Receiver<network::Event>,
     /// Standing links.
     pub peers: watch::Receiver<Vec<network::PeerInfo>>,
-    /// Questions of peers about mailboxes.
-    pub door: Door,
-    /// Asks mailbox nodes.
-    pub asker: Asker,
-    /// What became of these questions.
-    pub told: mpsc::Receiver<Told>,
+    /// Mailboxes, both ways.
+    pub mail: Mail,
     /// What the network counted.
     pub counters: Arc<network::NetworkCounters>,
     /// What is counted.
@@ -201,7 +198,7 @@ impl Driver {
                 _ = second.tick() => self.every_second(),
                 Ok(()) = peers.changed() => self.report(),
                 () = sleep_until(deadline.into()), if open => self.feed(Input::Timeout),
-                Some(told) = self.ends.told.recv(), if open || self.running.is_none() => self.told(told),
+                Some(told) = self.ends.mail.told.recv(), if open || self.running.is_none() => self.told(told),
                 () = ready(()), if open && !self.unasked.is_empty() => {
                     if let Some(told) = self.unasked.pop_front() {
                         self.told(told);

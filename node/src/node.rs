@@ -22,7 +22,6 @@ use crate::keystore::{Protection, Unlocked};
 use crate::metrics::{Metrics, WarningCode};
 use crate::network::{self, Network};
 use crate::profile::{self, Credentials};
-use crate::veil::{self, Veils};
 use mailboxes::{Around, Mailboxes};
 use ports::Ports;
 
@@ -66,8 +65,6 @@ pub struct Node {
     engine: Option<JoinHandle<()>>,
     network: Option<Network>,
     mailboxes: Option<Mailboxes>,
-    /// Links to mailbox nodes; they close with it.
-    _veils: Veils,
     servers: Vec<tokio::task::JoinHandle<()>>,
     socket: Option<std::path::PathBuf>,
     _lock: HomeLock,
@@ -92,26 +89,14 @@ impl Node {
         let metrics = Metrics::new(profile::wall_clock());
         let (network, heard) = start_network(&home, &config, &unlocked, mode).await?;
 
-        let own_ports = own_ports(&config);
-        let veils = veil::start(veil::Settings { own_ports, ..veil::Settings::default() });
-        let (asker, told) = veils.asker();
-
         let (requests, asked) = mpsc::channel(REQUESTS_MAX);
         let (events, _) = broadcast::channel(EVENTS_MAX);
         let (publish, status) = watch::channel(NodeStatus::starting(home.socket(), Instant::now()));
         let stop = CancellationToken::new();
         let heartbeat = Heartbeat::new(Instant::now());
         let handle = Handle::new(requests, events.clone(), status.clone(), metrics.clone());
-        let around = Around {
-            network: &network,
-            veils: &veils,
-            status: publish.clone(),
-            metrics: metrics.clone(),
-            stop: &stop,
-        };
-        let serves = mode == Mode::Daemon && config.mailbox.enabled;
-        let terms = serves.then_some(&config.mailbox);
-        let (door, mailboxes) = mailboxes::start(&home, terms, &unlocked, around).await?;
+        let around = Around { network: &network, status: &publish, metrics: &metrics, stop: &stop };
+        let (mail, mailboxes) = mailboxes::start(&home, &config, mode, &unlocked, around).await?;
         let ends = Ends {
             requests: asked,
             events,
@@ -119,9 +104,7 @@ impl Node {
             network: network.commands(),
             heard,
             peers: network.peers(),
-            door,
-            asker,
-            told,
+            mail,
             counters: network.counters(),
             metrics: metrics.clone(),
             heartbeat: heartbeat.clone(),
@@ -129,16 +112,8 @@ impl Node {
             external: config.network.external.clone(),
             listens: mode == Mode::Daemon && !config.network.listen.is_empty(),
         };
-        let factory = Factory {
-            dir: home.data(),
-            secrets: unlocked.secrets,
-            keys: unlocked.store_keys,
-            greet: mode == Mode::Daemon,
-            read_receipts: config.privacy.read_receipts,
-            place: home.place(),
-        };
         publish.send_modify(|status| status.warnings = warnings);
-        let engine = start_engine(ends, factory).await?;
+        let engine = start_engine(ends, factory(&home, unlocked, &config, mode)).await?;
         if mode == Mode::Daemon {
             dial_bootstrap(&network, &config.network.bootstrap)?;
         }
@@ -148,8 +123,7 @@ impl Node {
             stop,
             engine: Some(engine),
             network: Some(network),
-            mailboxes,
-            _veils: veils,
+            mailboxes: Some(mailboxes),
             servers: Vec::new(),
             socket: None,
             _lock: lock,
@@ -340,6 +314,17 @@ fn network_settings(
 /// Ports of our own listeners, which nobody may make us dial.
 fn own_ports(config: &Config) -> Vec<u16> {
     config.metrics.listen.map(|address| address.port()).into_iter().collect()
+}
+
+fn factory(home: &Home, unlocked: Unlocked, config: &Config, mode: Mode) -> Factory {
+    Factory {
+        dir: home.data(),
+        secrets: unlocked.secrets,
+        keys: unlocked.store_keys,
+        greet: mode == Mode::Daemon,
+        read_receipts: config.privacy.read_receipts,
+        place: home.place(),
+    }
 }
 
 /// Opens the store and runs the engine on a thread of its own.

@@ -30,9 +30,9 @@ use bitchat_protocol::mailbox::Order;
 use asker::{Asker, WITHIN};
 
 const DEPOSITS: u32 = 10_000;
-const ASKERS: u32 = 4;
+const ASKERS: u32 = 10;
 /// Under way for one asker.
-const WINDOW: usize = 128;
+const WINDOW: usize = 64;
 const DIALS: u32 = 100;
 
 struct Node {

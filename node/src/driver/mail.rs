@@ -2,17 +2,29 @@
 
 use bitchat_protocol::engine::Input;
 use bitchat_protocol::mailbox::{Ask, is_request};
+use tokio::sync::mpsc;
 
 use super::Driver;
-use super::door::is_ours;
+use super::door::{Door, is_ours};
 use crate::network::Event;
-use crate::veil::Told;
+use crate::veil::{Asker, Told};
+
+/// The driver's ends of mailboxes.
+#[derive(Debug)]
+pub struct Mail {
+    /// Questions of peers go there.
+    pub door: Door,
+    /// Asks mailbox nodes.
+    pub asker: Asker,
+    /// What became of these questions.
+    pub told: mpsc::Receiver<Told>,
+}
 
 impl Driver {
     /// Sends a question of the engine on its way. What cannot go is told as any other end, but not
     /// from within the engine's outputs.
     pub(super) fn ask(&mut self, ask: Ask) {
-        if let Err(told) = self.ends.asker.ask(ask) {
+        if let Err(told) = self.ends.mail.asker.ask(ask) {
             self.unasked.push_back(told);
         }
     }
@@ -30,11 +42,11 @@ impl Driver {
     pub(super) fn at_the_door(&mut self, event: Event) -> Option<Event> {
         match event {
             Event::Frame { peer, number, bytes } if is_request(&bytes) => {
-                self.outgoing.extend(self.ends.door.ask(peer, number, bytes));
+                self.outgoing.extend(self.ends.mail.door.ask(peer, number, bytes));
                 None
             }
             Event::Disconnected { peer } => {
-                self.ends.door.gone(peer);
+                self.ends.mail.door.gone(peer);
                 Some(event)
             }
             Event::Accepted { token, .. }

@@ -64,7 +64,7 @@ impl Driver {
 
     pub(super) fn every_second(&mut self) {
         self.reopen();
-        self.ends.door.flush();
+        self.ends.mail.door.flush();
         let full = self.running.as_ref().is_some_and(|running| !running.store.has_room());
         if full != self.full {
             tracing::warn!(full, "room on the disk");

@@ -24,6 +24,7 @@ impl Counted {
     }
 
     /// Something happened.
+    #[expect(clippy::cognitive_complexity, reason = "a tracing macro counts as seven branches")]
     pub(super) fn fact(&mut self, fact: HostFact) {
         let mailbox = self.metrics.mailbox();
         match fact {

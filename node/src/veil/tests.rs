@@ -189,10 +189,11 @@ async fn the_least_recently_used_idle_link_makes_room_and_a_busy_one_never() {
 
     let (mut gone, mut asked) = (None, None);
     while gone.is_none() || asked.is_none() {
-        match node.event().await {
-            Event::Disconnected { peer } => gone = Some(peer),
-            Event::Frame { peer, .. } => asked = Some(peer),
-            _ => {}
+        let event = node.event().await;
+        if let Event::Disconnected { peer } = event {
+            gone = Some(peer);
+        } else if let Event::Frame { peer, .. } = event {
+            asked = Some(peer);
         }
     }
     assert_eq!((gone, asked), (Some(second.device()), Some(third.device())));
