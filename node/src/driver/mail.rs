@@ -29,6 +29,11 @@ impl Driver {
         }
     }
 
+    /// Whether the engine, if there is one, has room for an answer of a node and may write about it.
+    pub(super) fn may_take_answers(&self, open: bool) -> bool {
+        self.running.is_none() || (open && self.may_write())
+    }
+
     /// Tells the engine what became of a question.
     pub(super) fn told(&mut self, Told { request, result }: Told) {
         self.feed(match result {

@@ -24,7 +24,7 @@ use crate::keystore::StoreKeys;
 use crate::metrics::Metrics;
 use crate::network;
 use crate::profile::SystemRng;
-use crate::store::{CommitStats, Committer, Refused, SledStore};
+use crate::store::{CommitStats, Committer, Refused, Room, SledStore};
 use crate::veil::{Asker, Told};
 
 /// Batches of the host on their way to the disk.
@@ -90,8 +90,8 @@ pub struct Keeper {
     /// Questions that did not go, which the host does not know yet.
     unasked: VecDeque<Told>,
     answers: u64,
-    /// The disk has no room: nothing that would write is taken.
-    full: bool,
+    /// What the disk has room for.
+    room: Room,
     reopen_at: Instant,
     counted: Counted,
 }
@@ -110,7 +110,7 @@ impl Keeper {
             counted: Counted::new(ends.status.clone(), ends.metrics.clone(), serving),
             ends,
             factory,
-            clock: Clock::start(),
+            clock: Clock::system(),
             us,
             running: None,
             commits,
@@ -118,7 +118,7 @@ impl Keeper {
             outgoing: VecDeque::new(),
             unasked: VecDeque::new(),
             answers: 0,
-            full: false,
+            room: Room::Ample,
             reopen_at: Instant::now(),
         };
         keeper.running = Some(keeper.build()?);
@@ -163,7 +163,9 @@ impl Keeper {
                     }
                 }
                 _ = second.tick() => self.every_second(),
-                () = sleep_until(deadline.into()), if open => self.feed(HostInput::Timeout),
+                () = sleep_until(deadline.into()), if open && self.room >= Room::Reserve => {
+                    self.feed(HostInput::Timeout);
+                }
                 Some(told) = self.ends.told.recv(), if open => self.told(told),
                 () = std::future::ready(()), if open && !self.unasked.is_empty() => {
                     if let Some(told) = self.unasked.pop_front() {
@@ -189,7 +191,7 @@ impl Keeper {
             Call::Request { peer, bytes } if self.running.is_none() => {
                 self.refuse(peer, &bytes, RefusalCode::Internal, REOPEN_EVERY);
             }
-            Call::Request { peer, bytes } if self.full && room::writes(&bytes, self.us, peer) => {
+            Call::Request { peer, bytes } if self.room < room::needs(&bytes, self.us, peer) => {
                 self.refuse(peer, &bytes, RefusalCode::Busy, room::RETRY);
             }
             Call::Request { peer, bytes } => self.feed(HostInput::Request { peer, bytes }),
@@ -278,7 +280,8 @@ impl Keeper {
     }
 
     fn every_second(&mut self) {
-        if self.running.is_none() && Instant::now() >= self.reopen_at {
+        let waits = Instant::now() < self.reopen_at || !self.room.takes_new();
+        if self.running.is_none() && !waits {
             match self.build() {
                 Ok(running) => {
                     tracing::info!("the store of mailboxes is open again");
@@ -291,17 +294,20 @@ impl Keeper {
                 }
             }
         }
-        let full = self.running.as_ref().is_some_and(|running| !running.store.has_room());
-        if full != self.full {
-            tracing::warn!(full, "room on the disk for mailboxes");
-            self.full = full;
+        let room = match &self.running {
+            Some(running) => running.store.room_for(),
+            None => Room::at(&self.factory.dir),
+        };
+        if room != self.room {
+            tracing::warn!(?room, "room on the disk for mailboxes");
+            self.room = room;
         }
         self.report();
     }
 
     fn report(&mut self) {
         let view = self.running.as_ref().map(|running| running.host.view());
-        self.counted.report(view, self.running.is_some() && !self.full);
+        self.counted.report(view, self.running.is_some() && self.room.takes_new());
     }
 
     /// Waits for the last writes, so that the custody that was given is on the disk.
