@@ -1,5 +1,6 @@
 //! A whole node: a profile's lock, store, engine, network, control API, health and metrics.
 
+mod links;
 mod listeners;
 mod lookout;
 mod mailboxes;
@@ -26,8 +27,9 @@ use crate::home::{Home, HomeLock};
 use crate::http::{self, Health, Heartbeat};
 use crate::keystore::{Protection, Unlocked};
 use crate::metrics::{Metrics, WarningCode};
-use crate::network::{self, Network};
+use crate::network::Network;
 use crate::profile::{self, Credentials};
+use links::{dial_bootstrap, start_network};
 use listeners::{Listener, Serving};
 use mailboxes::{Around, Mailboxes};
 use ports::Ports;
@@ -327,68 +329,6 @@ fn standing_warnings(unlocked: &Unlocked) -> Vec<Warning> {
         });
     }
     warnings
-}
-
-/// Starts the network on the ports of the last run, or on others if somebody took them.
-async fn start_network(
-    home: &Home,
-    config: &Config,
-    unlocked: &Unlocked,
-    mode: Mode,
-) -> Result<(Network, mpsc::Receiver<network::Event>), NodeError> {
-    let wanted = if mode == Mode::Daemon { config.network.listen.clone() } else { Vec::new() };
-    let filled = Ports::read(&home.ports_file()).fill(&wanted);
-    if filled != wanted {
-        match network::start(network_settings(config, unlocked, mode, filled)).await {
-            Ok(started) => return Ok(started),
-            Err(error) => tracing::info!(%error, "the ports of the last run are taken"),
-        }
-    }
-    Ok(network::start(network_settings(config, unlocked, mode, wanted)).await?)
-}
-
-/// Dials the peers that the operator named; each address ends with `/p2p/PEER`.
-fn dial_bootstrap(network: &Network, addresses: &[String]) -> Result<(), NodeError> {
-    for address in addresses {
-        let (_, peer) = address.rsplit_once("/p2p/").unwrap_or_default();
-        let peer = control::peer_id::parse(peer).ok_or_else(|| NodeError::Config {
-            problem: format!("network.bootstrap: {address} does not end with the id of a peer"),
-            hint: "copy the address and `device` from `bitchat id` of that node".to_owned(),
-        })?;
-        let command = network::Command::Connect { peer, addresses: vec![address.clone()] };
-        if network.commands().try_send(command).is_err() {
-            tracing::warn!("too many bootstrap peers");
-        }
-    }
-    Ok(())
-}
-
-fn network_settings(
-    config: &Config,
-    unlocked: &Unlocked,
-    mode: Mode,
-    listen: Vec<String>,
-) -> network::Settings {
-    let connections = config.limits.connections;
-    let limits = network::Limits {
-        connections,
-        // A quarter stays for our own dials, so that peers cannot lock us in.
-        connections_inbound: connections - connections / 4,
-        connections_per_peer: config.limits.connections_per_peer,
-        ..network::Limits::default()
-    };
-    network::Settings {
-        listen,
-        key: unlocked.secrets.device_seed.duplicate(),
-        mdns: mode == Mode::Daemon && config.network.mdns,
-        own_ports: own_ports(config),
-        limits,
-    }
-}
-
-/// Ports of our own listeners, which nobody may make us dial.
-fn own_ports(config: &Config) -> Vec<u16> {
-    config.metrics.listen.map(|address| address.port()).into_iter().collect()
 }
 
 fn factory(home: &Home, unlocked: Unlocked, config: &Config, mode: Mode) -> Factory {

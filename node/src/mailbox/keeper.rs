@@ -280,20 +280,7 @@ impl Keeper {
     }
 
     fn every_second(&mut self) {
-        let waits = Instant::now() < self.reopen_at || !self.room.takes_new();
-        if self.running.is_none() && !waits {
-            match self.build() {
-                Ok(running) => {
-                    tracing::info!("the store of mailboxes is open again");
-                    self.running = Some(running);
-                    self.settle();
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "the store of mailboxes does not open yet");
-                    self.reopen_at = Instant::now() + REOPEN_EVERY;
-                }
-            }
-        }
+        self.reopen();
         let room = match &self.running {
             Some(running) => running.store.room_for(),
             None => Room::at(&self.factory.dir),
@@ -303,6 +290,25 @@ impl Keeper {
             self.room = room;
         }
         self.report();
+    }
+
+    /// Tries to build a new host after a failure.
+    fn reopen(&mut self) {
+        let waits = Instant::now() < self.reopen_at || !self.room.takes_new();
+        if self.running.is_some() || waits {
+            return;
+        }
+        match self.build() {
+            Ok(running) => {
+                tracing::info!("the store of mailboxes is open again");
+                self.running = Some(running);
+                self.settle();
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the store of mailboxes does not open yet");
+                self.reopen_at = Instant::now() + REOPEN_EVERY;
+            }
+        }
     }
 
     fn report(&mut self) {

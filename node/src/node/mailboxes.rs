@@ -7,7 +7,8 @@ use bitchat_protocol::mailbox::host::HostSettings;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Mode, own_ports};
+use super::Mode;
+use super::links::own_ports;
 use crate::config::{self, Config};
 use crate::control::NodeStatus;
 use crate::driver::{CALLS_MAX, Call, Door, Mail};
