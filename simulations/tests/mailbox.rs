@@ -176,20 +176,59 @@ fn a_message_is_not_stored_while_fewer_nodes_than_needed_give_their_word() {
     assert!(town.all_are(DeliveryState::Stored), "{:?}", town.states());
 }
 
+/// Half of the questions and answers are lost at first; whoever restarts asks with the same bytes, and not
+/// at all where it has custody.
 #[test]
 fn a_restart_of_the_writer_leaves_nothing_twice() {
     let mut town = Town::new(5, 1, &[Keeping::Honest; 3]);
     town.world.sleep(town.bob);
+    town.world.set_faults(Faults { breaks_per_mille: 500, ..CALM });
     town.alice_writes(5);
+    town.world.run_for(8 * SECOND);
+    town.world.sleep(town.alice);
+    town.world.set_faults(CALM);
+    town.world.wake(town.alice);
     town.world.run_for(MINUTE);
-    for _ in 0..3 {
-        town.world.sleep(town.alice);
-        town.world.wake(town.alice);
-        town.world.run_for(MINUTE);
-    }
-
     let held: Vec<_> = town.bobs.iter().map(|id| town.world.mailbox_holds(*id).0).collect();
-    assert_eq!(held, [5; 3]);
+    assert_eq!(held, [5; 3], "the same bytes");
+
+    let asked =
+        |town: &Town| town.bobs.iter().map(|id| town.world.mailbox_deposits(*id)).sum::<u64>();
+    let before = asked(&town);
+    town.world.sleep(town.alice);
+    town.world.wake(town.alice);
+    town.world.run_for(MINUTE);
+    assert_eq!(asked(&town), before, "they have given their word");
+    assert!(town.all_are(DeliveryState::Stored));
+}
+
+/// Places in a queue are used again once it is empty: what was left for one message says nothing of another.
+#[test]
+fn message_after_message_is_left_though_each_was_delivered_before_the_next() {
+    let mut town = Town::new(16, 2, &[Keeping::Honest; 3]);
+    for round in 1..=3 {
+        town.world.sleep(town.bob);
+        town.alice_writes(2);
+        town.world.run_for(MINUTE);
+        let states = town.states();
+        assert!(states.ends_with(&[DeliveryState::Stored; 2]), "round {round}: {states:?}");
+        town.world.wake(town.bob);
+        town.world.run_for(MINUTE);
+        assert_eq!(town.shown_in_order(), 2 * round);
+        assert!(town.all_are(DeliveryState::Delivered));
+    }
+}
+
+/// It rents and forgets at once, for ever: nobody is told of it again and again.
+#[test]
+fn a_node_that_forgets_us_again_and_again_is_rented_more_and_more_seldom() {
+    let mut town = Town::new(17, 0, &[Keeping::Honest, Keeping::Honest]);
+    for _ in 0..600 {
+        town.world.lose_mailbox(town.bobs[0]);
+        town.world.run_for(SECOND);
+    }
+    let (_, _, fetches) = town.world.mailbox_holds(town.bobs[0]);
+    assert!(fetches < 60, "{fetches} fetches");
 }
 
 #[test]
@@ -297,7 +336,7 @@ fn a_node_that_babbles_is_asked_more_and_more_seldom() {
 fn a_rental_that_ends_is_emptied_before() {
     let mut town = Town::new(11, 1, &[Keeping::Honest]);
     town.world.sleep(town.bob);
-    town.alice_writes(3);
+    town.alice_writes(120);
     town.world.run_for(MINUTE);
     town.world.sleep(town.alice);
     town.world.set_mailbox_up(town.bobs[0], false);
@@ -308,7 +347,7 @@ fn a_rental_that_ends_is_emptied_before() {
     town.world.set_mailbox_up(town.bobs[0], true);
     town.world.run_for(HOUR);
 
-    assert_eq!(town.shown_in_order(), 3);
+    assert_eq!(town.shown_in_order(), 120);
     assert_eq!(town.world.mailbox_holds(town.bobs[0]).1, 0, "the rental is over");
 }
 

@@ -62,6 +62,7 @@ pub(super) struct Keeper {
     tags: BTreeMap<Tag, (QueueKey, UnixMillis)>,
     pub waiting: Vec<Waiting>,
     pub fetches: u64,
+    pub deposits: u64,
 }
 
 impl Keeper {
@@ -75,6 +76,7 @@ impl Keeper {
             tags: BTreeMap::new(),
             waiting: Vec::new(),
             fetches: 0,
+            deposits: 0,
         }
     }
 
@@ -227,6 +229,7 @@ impl Keeper {
             }
         };
         let hash = digest(&seal);
+        self.deposits += 1;
         match self.keeping {
             Keeping::Full => return refused(RefusalCode::QuotaExceeded, 0),
             Keeping::Forges => {

@@ -13,7 +13,7 @@ use super::{Gate, Purpose, WITHIN};
 use crate::contact::Contact;
 use crate::crypto::digest;
 use crate::error::Error;
-use crate::id::{AccountId, DeviceId};
+use crate::id::{AccountId, DeviceId, MessageId};
 use crate::identity::Certificate;
 use crate::invitation::{ContactRecord, RecordMailbox};
 use crate::mailbox::{ACTIVE_MAX, Admission, Deposited, Epoch, Question, Tag, Veil, WORK_BITS};
@@ -64,6 +64,7 @@ pub(super) struct Depot {
 /// A row of the outbox on its way.
 #[derive(Debug)]
 pub(super) struct Row {
+    pub message: MessageId,
     pub deposited: Deposited,
     /// Nodes that are being asked, or worked for.
     pub asking: BTreeSet<DeviceId>,
@@ -72,8 +73,8 @@ pub(super) struct Row {
 /// What a seal is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cargo {
-    /// A row of the outbox, in this attempt.
-    Row { sequence: u64, attempt: u32 },
+    /// A row of the outbox, in this attempt. Places are used again; messages are not.
+    Row { sequence: u64, message: MessageId, attempt: u32 },
     /// Receipts that are owed.
     Notice,
 }

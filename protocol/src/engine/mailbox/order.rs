@@ -163,6 +163,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         rent.offer = Some(offer);
         rent.restocked = false;
         rent.work = 0;
+        if !is_new {
+            rent.lapses = 0;
+        }
         if is_new {
             rent.fellows = true;
             rent.fetches = super::Gate::default();
@@ -180,6 +183,10 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         rent.rental.rented = false;
         (rent.rental.cursor, rent.next, rent.again) = (0, 0, None);
         rent.taken.clear();
+        // One that rents and forgets must not make us issue record after record.
+        rent.orders.failures = rent.lapses;
+        rent.orders.close(self.now.mono, Duration::ZERO, &mut self.rng);
+        rent.lapses = rent.lapses.saturating_add(1);
         rent.error = Some("the node knows no queue of ours");
         for admitted in rent.admitted.values_mut() {
             admitted.confirmed = false;

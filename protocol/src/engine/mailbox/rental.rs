@@ -31,6 +31,8 @@ pub(super) struct Rent {
     /// The order that is under way.
     pub order: Option<RequestId>,
     pub orders: Gate,
+    /// Times that the node forgot us, since a day went well.
+    pub lapses: u32,
     /// The fetch that is under way.
     pub fetch: Option<RequestId>,
     pub fetches: Gate,
@@ -75,6 +77,7 @@ impl Rent {
             unsure: BTreeSet::new(),
             order: None,
             orders: Gate::default(),
+            lapses: 0,
             fetch: None,
             fetches: Gate::default(),
             idle: 0,
