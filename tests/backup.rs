@@ -145,6 +145,29 @@ fn a_replaced_device_that_was_off_is_told_when_it_returns() {
     assert_eq!(bob.json(&["contact", "list"]).len(), 1);
 }
 
+/// The old device is the one in use after all: it takes the account back, and the other one is told.
+#[test]
+fn a_replaced_device_takes_the_account_back_and_the_other_one_is_told() {
+    let stage = Stage::new();
+    let [(alice, mut at_alice), (bob, _b)] = stage.acquainted(TCP);
+    let file = back_up(&stage, &alice, false);
+    let newer = restore(&stage, &file, "newer");
+    let _at_newer = newer.daemon(TCP);
+    eventually("the old device says so", || warnings(&alice) == ["superseded"]);
+    assert_ne!(alice.run(&["key", "reclaim"]).code, 0, "not while the daemon runs");
+    assert_eq!(at_alice.stop(), 0);
+
+    let reclaimed = alice.run(&["key", "reclaim"]);
+    assert_eq!(reclaimed.code, 0, "{reclaimed:?}");
+    let _at_alice = alice.daemon(TCP);
+
+    send(&alice, "bob", "it is me");
+    assert_eq!(warnings(&alice), Vec::<String>::new());
+    eventually("the newer device says so", || warnings(&newer) == ["superseded"]);
+    send(&bob, "alice", "I see");
+    assert_eq!(alice.receive(), ["I see"]);
+}
+
 #[test]
 fn a_copied_home_warns_until_it_is_accepted_and_a_moved_one_does_not() {
     let stage = Stage::new();

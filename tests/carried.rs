@@ -79,6 +79,9 @@ fn one_message_is_exported_by_its_id_and_says_so() {
 
     let (finished, file) = bob.run_bytes(&["export-envelope", &id, "--json"], b"");
     let unknown = bob.run(&["export-envelope", &"0".repeat(32)]);
+    let no_id = bob.run(&["export-envelope", "deadbeef"]);
+    assert_eq!(no_id.code, 1, "{no_id:?}");
+    assert!(no_id.stderr.contains("`bitchat queue list` shows the ids"), "{no_id:?}");
     let neither = bob.run(&["export-envelope"]);
     let (_, counts) = import(&alice, &file);
 

@@ -159,7 +159,12 @@ impl Profile {
 
     /// Starts a daemon and waits for its ready line.
     pub(crate) fn daemon(&self, listen: &str) -> Daemon {
-        self.try_daemon(listen)
+        self.daemon_with(listen, "127.0.0.1:0")
+    }
+
+    /// As [`Profile::daemon`], with metrics elsewhere.
+    pub(crate) fn daemon_with(&self, listen: &str, metrics: &str) -> Daemon {
+        self.try_daemon(listen, metrics)
             .unwrap_or_else(|said| panic!("the daemon did not get ready: {said:?}"))
     }
 
@@ -169,7 +174,7 @@ impl Profile {
         let mut started = None;
         eventually("the lock is free", || {
             started = self
-                .try_daemon(listen)
+                .try_daemon(listen, "127.0.0.1:0")
                 .map_err(|said| assert!(said.contains("holds"), "{said}"))
                 .ok();
             started.is_some()
@@ -177,27 +182,16 @@ impl Profile {
         started.expect("started")
     }
 
-    fn try_daemon(&self, listen: &str) -> Result<Daemon, String> {
-        let args = ["daemon", "--listen", listen, "--metrics", "127.0.0.1:0", "--no-mdns"];
-        let mut child = self.command(&args).stdout(Stdio::null()).spawn().expect("the daemon runs");
-        let stderr = child.stderr.take().expect("piped");
-        let (lines, log) = channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                drop(lines.send(line));
-            }
-        });
-        let mut daemon = Daemon { child, addresses: Vec::new(), log };
-        let mut said = Vec::new();
-        while let Ok(line) = daemon.log.recv_timeout(PATIENCE) {
-            if let Some(rest) = line.strip_prefix("ready addresses=") {
-                let addresses = rest.split(' ').next().unwrap_or_default();
-                daemon.addresses = addresses.split(',').map(ToOwned::to_owned).collect();
-                return Ok(daemon);
-            }
-            said.push(line);
-        }
-        Err(said.join("\n"))
+    /// A daemon with these variables in its environment.
+    pub(crate) fn daemon_under(&self, variables: &[(&str, &Path)]) -> Daemon {
+        let args = ["daemon", "--listen", TCP, "--metrics", "127.0.0.1:0", "--no-mdns"];
+        let mut command = self.command(&args);
+        command.envs(variables.iter().copied());
+        ready(command).unwrap_or_else(|said| panic!("the daemon did not get ready: {said:?}"))
+    }
+
+    fn try_daemon(&self, listen: &str, metrics: &str) -> Result<Daemon, String> {
+        ready(self.command(&["daemon", "--listen", listen, "--metrics", metrics, "--no-mdns"]))
     }
 
     pub(crate) fn invite(&self) -> String {
@@ -217,6 +211,41 @@ impl Profile {
         let text = |message: &Value| message["text"].as_str().expect("a text").to_owned();
         self.json(&["receive"]).iter().map(text).collect()
     }
+}
+
+/// Starts a daemon and waits for its ready line; else what it said.
+fn ready(mut command: Command) -> Result<Daemon, String> {
+    let mut child = command.stdout(Stdio::null()).spawn().expect("the daemon runs");
+    let stderr = child.stderr.take().expect("piped");
+    let (lines, log) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            drop(lines.send(line));
+        }
+    });
+    let mut daemon = Daemon { child, addresses: Vec::new(), log };
+    let mut said = Vec::new();
+    while let Ok(line) = daemon.log.recv_timeout(PATIENCE) {
+        if let Some(rest) = line.strip_prefix("ready addresses=") {
+            let addresses = rest.split(' ').next().unwrap_or_default();
+            daemon.addresses = addresses.split(',').map(ToOwned::to_owned).collect();
+            return Ok(daemon);
+        }
+        if let Some(addresses) = ready_in_json(&line) {
+            daemon.addresses = addresses;
+            return Ok(daemon);
+        }
+        said.push(line);
+    }
+    Err(said.join("\n"))
+}
+
+/// The addresses of a ready line in the JSON log.
+fn ready_in_json(line: &str) -> Option<Vec<String>> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    let fields = &line["fields"];
+    let addresses = (fields["message"] == "ready").then(|| fields["addresses"].as_array())??;
+    Some(addresses.iter().filter_map(|text| text.as_str().map(ToOwned::to_owned)).collect())
 }
 
 impl Daemon {

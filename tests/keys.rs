@@ -4,6 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use bitchat_protocol::crypto::digest;
+
 use crate::harness::{Finished, Profile, Stage, TCP, private_file};
 
 const OLD: &str = "cobalt sundial otter quarry\n";
@@ -45,8 +47,10 @@ fn refused(finished: &Finished, code: i32, words: &str) {
 /// Wrong passphrases so many, the last one at this time.
 fn attempts(profile: &Profile, failures: u32, wall_ms: u64) -> PathBuf {
     let path = profile.home().join("keystore.attempts");
-    let text = format!(r#"{{"failures":{failures},"at":{{"wall_ms":{wall_ms},"uptime":null}}}}"#);
-    std::fs::write(&path, text).expect("writes");
+    let line = format!(r#"{{"failures":{failures},"at":{{"wall_ms":{wall_ms},"uptime":null}}}} 1"#);
+    let hash: String = digest(line.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let slot = format!("{:<4096}", format!("{line}\n{hash}\n"));
+    std::fs::write(&path, slot.repeat(2)).expect("writes");
     path
 }
 
@@ -118,7 +122,8 @@ fn after_wrong_passphrases_the_next_one_waits_whatever_it_is() {
 
     attempts(&alice, 10, now_ms() - 33_000);
     assert_eq!(id(&alice, &["--passphrase-file", &old]).code, 0);
-    assert!(!record.exists(), "the right one forgets the wrong ones");
+    let record = std::fs::read_to_string(&record).expect("there");
+    assert!(record.starts_with(r#"{"failures":0,"#), "the right one forgets the wrong ones");
 }
 
 #[test]
@@ -299,4 +304,24 @@ fn the_waiting_time_is_not_a_lock_out() {
     attempts(&alice, u32::MAX, now_ms() - Duration::from_secs(901).as_secs() * 1_000);
 
     assert_eq!(id(&alice, &["--passphrase-file", &old]).code, 0);
+}
+
+/// Whoever's `init` died before it showed the words is told how to see them.
+#[test]
+fn the_words_of_a_profile_are_shown_again_to_who_opens_it() {
+    let (stage, [old, _, wrong]) = stage();
+    let alice = Profile::at(stage.path("home"));
+    let made = alice.run(&["init", "--passphrase-file", &old, "--json"]);
+    let made: serde_json::Value = serde_json::from_str(&made.stdout).expect("one object");
+
+    let again = alice.run(&["init", "--passphrase-file", &old]);
+    let shown = alice.run(&["key", "words", "--passphrase-file", &old, "--json"]);
+
+    refused(&again, 1, "`bitchat key words`");
+    let shown: serde_json::Value = serde_json::from_str(&shown.stdout).expect("one object");
+    assert_eq!(shown["phrase"], made["phrase"]);
+    assert_eq!(made["phrase"].as_str().map(|words| words.split(' ').count()), Some(24));
+    refused(&alice.run(&["key", "words", "--passphrase-file", &wrong]), 12, "does not open");
+    let reclaimed = alice.run(&["key", "reclaim", "--passphrase-file", &old]);
+    refused(&reclaimed, 1, "no contact has shown");
 }

@@ -1,6 +1,9 @@
 //! The way of a message between real daemons: its steps, ids of sends, read notices, what waits.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::io::{BufRead, BufReader, Write};
+use std::process::Stdio;
+use std::sync::mpsc::channel;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
@@ -87,7 +90,7 @@ fn a_wait_for_read_ends_when_the_reader_has_taken_the_message() {
     bob.add(&alice);
     eventually("she knows him", || alice.run(&["contact", "show", "bob"]).code == 0);
     let mut wait = bob.command(&["send", "alice", "hello", "--wait", "read", "--timeout", "30s"]);
-    let mut waiting = wait.stdout(std::process::Stdio::null()).spawn().expect("it runs");
+    let mut waiting = wait.stdout(Stdio::null()).spawn().expect("it runs");
     eventually("it has come", || !alice.json(&["history", "bob"]).is_empty());
     let before = waiting.try_wait().expect("a child");
 
@@ -95,6 +98,39 @@ fn a_wait_for_read_ends_when_the_reader_has_taken_the_message() {
 
     assert_eq!(before, None, "nobody has read it yet");
     assert_eq!(waiting.wait().expect("it ends").code(), Some(0));
+}
+
+/// The marks of a chat go on while it is open, up to `read`.
+#[test]
+fn a_chat_shows_that_its_message_was_read_while_it_is_open() {
+    let stage = Stage::new();
+    let [(alice, _a), (bob, _b)] = stage.acquainted(TCP);
+    assert_eq!(alice.run(&["contact", "receipts", "bob", "on"]).code, 0);
+    let mut chat = bob.command(&["chat", "alice"]);
+    let chat = chat.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut chat = chat.spawn().expect("it runs");
+    let mut typed = chat.stdin.take().expect("piped");
+    typed.write_all(b"hello\n").expect("typed");
+    let (lines, printed) = channel();
+    let stdout = BufReader::new(chat.stdout.take().expect("piped"));
+    std::thread::spawn(move || {
+        stdout.lines().map_while(Result::ok).try_for_each(|line| lines.send(line))
+    });
+    let mut marks: Vec<String> = Vec::new();
+    let mut until = |mark: &str| {
+        while !marks.last().is_some_and(|line| line.contains(mark)) {
+            let line = printed.recv_timeout(Duration::from_secs(20));
+            marks.push(line.unwrap_or_else(|_| panic!("no {mark} in {marks:?}")));
+        }
+    };
+    until("✓✓ hello");
+
+    assert_eq!(alice.receive(), ["hello"]);
+
+    until("✓✓ read hello");
+    drop(typed);
+    assert_eq!(chat.wait().expect("it ends").code(), Some(0));
+    assert!(marks.first().is_some_and(|line| line.contains("· hello")), "{marks:?}");
 }
 
 #[test]

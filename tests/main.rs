@@ -12,9 +12,11 @@
 
 mod architecture;
 mod backup;
+mod breakers;
 mod carried;
 mod cli;
 mod crash;
+mod degradation;
 mod errors;
 mod harness;
 mod healing;
@@ -24,4 +26,5 @@ mod messaging;
 mod monitoring;
 mod power_cut;
 mod secrecy;
+mod small_disk;
 mod trust;

@@ -19,7 +19,7 @@ pub(crate) fn get(profile: &Profile, path: &str) -> (u16, String) {
 }
 
 /// The sample of a family whose line begins so.
-fn sample(exposition: &str, begin: &str) -> f64 {
+pub(crate) fn sample(exposition: &str, begin: &str) -> f64 {
     let line = exposition.lines().find(|line| line.starts_with(begin));
     let value = line.and_then(|line| line.rsplit(' ').next());
     value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no sample {begin}"))

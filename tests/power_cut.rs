@@ -7,6 +7,8 @@
 
 #![cfg(test)] // Lints then know that helpers may panic.
 
+#[path = "power-cut/daemon.rs"]
+mod daemon;
 #[path = "power-cut/disk.rs"]
 mod disk;
 #[path = "power-cut/log.rs"]
@@ -43,14 +45,11 @@ struct Run {
     records: Vec<Record>,
 }
 
-/// Runs the writer under the logger; `None`, with the reason printed, where no C compiler is.
-fn run(session: u64, full_after: Option<u64>) -> Option<Run> {
-    let dir = tempfile::tempdir().expect("temporary directory");
-    let path = dir.path().canonicalize().expect("exists");
-    let (shim, log, root) = (path.join("powerlog.so"), path.join("log"), path.join("root"));
+/// The logger, compiled; `None`, with the reason printed, where no C compiler is.
+fn shim(at: &Path) -> Option<PathBuf> {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/power-cut/powerlog.c");
     let mut compiler = Command::new("cc");
-    compiler.args(["-O1", "-shared", "-fPIC", "-o"]).arg(&shim).args([source, "-ldl", "-lpthread"]);
+    compiler.args(["-O1", "-shared", "-fPIC", "-o"]).arg(at).args([source, "-ldl", "-lpthread"]);
     match compiler.status() {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             println!("skipped: needs cc");
@@ -58,6 +57,15 @@ fn run(session: u64, full_after: Option<u64>) -> Option<Run> {
         }
         status => assert!(status.expect("cc runs").success(), "powerlog.c does not compile"),
     }
+    Some(at.to_owned())
+}
+
+/// Runs the writer under the logger; `None`, with the reason printed, where no C compiler is.
+fn run(session: u64, full_after: Option<u64>) -> Option<Run> {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let path = dir.path().canonicalize().expect("exists");
+    let (log, root) = (path.join("log"), path.join("root"));
+    let shim = shim(&path.join("powerlog.so"))?;
     fs::create_dir(&root).expect("makes");
     let mut writer = Command::new(env!("CARGO_BIN_EXE_power-cut-writer"));
     writer

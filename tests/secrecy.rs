@@ -225,9 +225,18 @@ fn a_conversation_that_was_removed_with_its_history_is_closed_in_older_copies_to
 /// Logs are read by others than the user: at the most detailed level they hold no word either.
 #[test]
 fn the_most_detailed_log_shows_no_message_and_no_name() {
+    a_detailed_log_shows_nothing(&["-vvv"]);
+}
+
+#[test]
+fn the_most_detailed_log_in_json_shows_no_message_and_no_name() {
+    a_detailed_log_shows_nothing(&["-vvv", "--log-format", "json"]);
+}
+
+fn a_detailed_log_shows_nothing(flags: &[&str]) {
     let stage = Stage::new();
-    let alice = stage.profile("canary-nickname-a").with(&["-vvv"]);
-    let bob = stage.profile("canary-nickname-b").with(&["-vvv"]);
+    let alice = stage.profile("canary-nickname-a").with(flags);
+    let bob = stage.profile("canary-nickname-b").with(flags);
     let (at_alice, at_bob) = (alice.daemon(TCP), bob.daemon(TCP));
     bob.add(&alice);
     let sent =
@@ -243,6 +252,7 @@ fn the_most_detailed_log_shows_no_message_and_no_name() {
             .extend(["account", "device"].map(|key| id[key].as_str().expect("an id").to_owned()));
     }
     assert!(lines.iter().any(|line| line.contains("TRACE")), "no detailed log: {lines:?}");
+    assert!(lines.iter().any(|line| line.contains("frame")), "no frame: {lines:?}");
     for line in lines {
         for secret in &secrets {
             assert!(!line.contains(secret.as_str()), "{secret} is logged: {line}");

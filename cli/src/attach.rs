@@ -100,7 +100,7 @@ pub(crate) async fn attach_with(
     let config = settings::load(&context.home, &Overrides::of(&context.globals))?;
     // A command is quiet: the log of its short-lived node is for those who ask for it.
     if context.globals.verbose > 0 {
-        settings::start_log(&config)?;
+        drop(settings::start_log(&config)?);
     }
     Ok(match start(context, config, Mode::Command, passphrase, out).await? {
         Started::Here(node) => (Client::InProcess(node.router()), Guest::new(*node)),

@@ -22,7 +22,8 @@ mod socket;
 
 pub(crate) use api::{Change, Inbox, Wait};
 pub(crate) use model::{
-    Contact, Delivery, Exported, Imported, KeyChange, Message, Peer, QueueRow, Status, Track, Waits,
+    Breaker, Contact, Delivery, Exported, Imported, KeyChange, Message, Peer, QueueRow, Status,
+    Track, Waits,
 };
 pub(crate) use request::Request;
 pub(crate) use socket::Socket;

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use bitchat_node::config::{Config, ConfigError, Sources};
 use bitchat_node::error::NodeError;
 use bitchat_node::home::Home;
-use bitchat_node::telemetry;
+use bitchat_node::telemetry::{self, Level};
 
 use crate::args::Globals;
 use crate::error::{UserError, reason};
@@ -34,14 +34,17 @@ impl Overrides {
 
 /// Reads the settings of a profile. A missing file is an empty one.
 pub(crate) fn load(home: &Home, overrides: &Overrides) -> Result<Config, UserError> {
+    Ok(read(home, overrides)?)
+}
+
+/// As [`load`], for who tells the node rather than a person.
+pub(crate) fn read(home: &Home, overrides: &Overrides) -> Result<Config, NodeError> {
     let path = home.config();
     let file = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
         Err(error) => {
-            return Err(
-                NodeError::from(ConfigError::Unreadable { path, reason: reason(&error) }).into()
-            );
+            return Err(ConfigError::Unreadable { path, reason: reason(&error) }.into());
         }
     };
     let environment: Vec<(String, String)> = std::env::vars_os()
@@ -51,12 +54,12 @@ pub(crate) fn load(home: &Home, overrides: &Overrides) -> Result<Config, UserErr
     let flags: Vec<(&str, &str)> =
         overrides.0.iter().map(|(key, value)| (*key, value.as_str())).collect();
     let sources = Sources { file: &file, environment: &environment, flags: &flags };
-    Config::load(&sources).map_err(|error| NodeError::from(error).into())
+    Ok(Config::load(&sources)?)
 }
 
-/// Starts the log of this process.
-pub(crate) fn start_log(config: &Config) -> Result<(), UserError> {
-    telemetry::init(&config.log.level, config.log.format).map(drop).map_err(UserError::from)
+/// Starts the log of this process; returns what changes its level.
+pub(crate) fn start_log(config: &Config) -> Result<Level, UserError> {
+    Ok(telemetry::init(&config.log.level, config.log.format)?)
 }
 
 /// How much `-v` asks for.

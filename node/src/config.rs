@@ -12,7 +12,10 @@
 //! is an error that names the nearest one. Secrets are refused, wherever they stand.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
+use bitchat_protocol::engine::Settings;
+use bitchat_protocol::resilience::breaker::Policy;
 use tracing_subscriber::EnvFilter;
 
 pub mod key;
@@ -39,6 +42,8 @@ pub struct Config {
     pub limits: Limits,
     /// `[privacy]`
     pub privacy: Privacy,
+    /// `[breaker]`
+    pub breaker: Policy,
     settled: Settled,
 }
 
@@ -129,7 +134,22 @@ impl Config {
             connections_per_peer: settled.number("limits.connections_per_peer", 1..=64)?,
         };
         let privacy = Privacy { read_receipts: settled.flag("privacy.read_receipts")? };
-        Ok(Self { network, metrics, log, limits, privacy, settled })
+        let breaker = breaker(&settled)?;
+        Ok(Self { network, metrics, log, limits, privacy, breaker, settled })
+    }
+
+    /// What the engine is told, at the start and when the settings are read again.
+    #[must_use]
+    pub const fn engine(&self) -> Settings {
+        Settings { breaker: self.breaker }
+    }
+
+    /// Keys whose values differ from those of `other` and that hold only from the next start on.
+    #[must_use]
+    pub fn need_restart(&self, other: &Self) -> Vec<&'static str> {
+        let (ours, theirs) = (self.settled.rows(), other.settled.rows());
+        let differ = ours.iter().zip(&theirs).filter(|(ours, theirs)| ours.value != theirs.value);
+        differ.map(|(row, _)| row.key).filter(|key| !key::is_live(key)).collect()
     }
 
     /// Every key with its value and where that comes from, in the order of the example.
@@ -159,6 +179,22 @@ fn loopback(settled: &Settled) -> Result<Option<SocketAddr>, ConfigError> {
         return Ok(Some(address));
     }
     Err(settled.bad(KEY, format!("{} is not a loopback address", address.ip())))
+}
+
+/// The thresholds of the circuit breakers.
+fn breaker(settled: &Settled) -> Result<Policy, ConfigError> {
+    const MAX: &str = "breaker.open_seconds_max";
+    let seconds = |name| settled.number(name, 1..=86_400).map(|n| Duration::from_secs(n.into()));
+    let policy = Policy {
+        failures: settled.number("breaker.failures", 1..=100)?,
+        open_for: seconds("breaker.open_seconds")?,
+        open_max: seconds(MAX)?,
+        probes: settled.number("breaker.probes", 1..=16)?,
+    };
+    if policy.open_max < policy.open_for {
+        return Err(settled.bad(MAX, "must not be below breaker.open_seconds".to_owned()));
+    }
+    Ok(policy)
 }
 
 /// What a level or directives let through.

@@ -43,6 +43,7 @@ impl From<KeystoreError> for NodeError {
             KeystoreError::WrongPassphrase => Self::WrongPassphrase,
             KeystoreError::WrongFactors => Self::WrongFactors,
             KeystoreError::Paused { retry_after } => Self::PassphrasePause { retry_after },
+            KeystoreError::Contended => Self::PassphraseContended,
             KeystoreError::NoKeyFile => Self::NoKeyFile,
             KeystoreError::SecondFactor { path, problem } => {
                 let hint = key_file_hint(&path, &problem);

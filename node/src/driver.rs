@@ -15,14 +15,17 @@ mod copies;
 mod effects;
 mod factory;
 mod report;
+mod room;
+mod trace;
 
+pub use clock::Clock;
 pub use factory::Factory;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bitchat_protocol::engine::{Command, CommandError, CommandId, Engine, Event, Input, Reply};
+use bitchat_protocol::engine::{CommandError, CommandId, Engine, Event, Input, Reply, Settings};
 use bitchat_protocol::store::{Durable, StoreError};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
@@ -33,18 +36,16 @@ use crate::http::Heartbeat;
 use crate::metrics::Metrics;
 use crate::network;
 use crate::profile::SystemRng;
-use crate::store::{Committer, SledStore};
+use crate::store::{Committer, Room, SledStore};
 
-use clock::Clock;
+use room::{FULL_RETRY, HELD_MAX};
+use trace::Traces;
 
 /// How long a stopping node waits for its last writes.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
 
 /// Between attempts to open a store that failed.
-const REOPEN_EVERY: Duration = Duration::from_secs(5);
-
-/// When a peer may try again whose frame came while the disk is full.
-const FULL_RETRY: Duration = Duration::from_secs(30);
+const REOPEN_EVERY: Duration = Duration::from_secs(2);
 
 /// The other ends of everything that the driver joins.
 pub struct Ends {
@@ -66,10 +67,14 @@ pub struct Ends {
     pub metrics: Metrics,
     /// Beats with every turn.
     pub heartbeat: Heartbeat,
+    /// What an operator may change while the node runs.
+    pub settings: watch::Receiver<Settings>,
     /// Ends the loop.
     pub stop: CancellationToken,
     /// Addresses that others see although we cannot.
     pub external: Vec<String>,
+    /// What time it is.
+    pub clock: Clock,
     /// Whether our own addresses count (a single command listens nowhere).
     pub listens: bool,
 }
@@ -85,7 +90,6 @@ struct Running {
 pub struct Driver {
     ends: Ends,
     factory: Factory,
-    clock: Clock,
     running: Option<Running>,
     commits: mpsc::Receiver<Result<Vec<Durable>, StoreError>>,
     committed: mpsc::Sender<Result<Vec<Durable>, StoreError>>,
@@ -93,8 +97,13 @@ pub struct Driver {
     replies: BTreeMap<CommandId, oneshot::Sender<Result<Reply, CommandError>>>,
     next_command: u64,
     addresses: Vec<String>,
-    /// The disk has no room: nothing that would write is taken.
-    full: bool,
+    /// What the disk has room for.
+    room: Room,
+    /// By how much the wall clock is off what it said before it was set.
+    skew_ms: i64,
+    traces: Traces,
+    /// What the network told while nothing could be written.
+    held: VecDeque<network::Event>,
     /// Rows that the store had moved to newer keys when it was last asked.
     moved: u64,
     reopen_at: Instant,
@@ -122,11 +131,9 @@ impl Driver {
     /// [`crate::error::NodeError`] if the store does not open or a row cannot be read.
     pub fn new(ends: Ends, factory: Factory) -> Result<Self, crate::error::NodeError> {
         let (committed, commits) = mpsc::channel(16);
-        let clock = Clock::start();
         let mut driver = Self {
             ends,
             factory,
-            clock,
             running: None,
             commits,
             committed,
@@ -134,18 +141,24 @@ impl Driver {
             replies: BTreeMap::new(),
             next_command: 0,
             addresses: Vec::new(),
-            full: false,
+            room: Room::Ample,
+            skew_ms: 0,
+            traces: Traces::default(),
+            held: VecDeque::new(),
             moved: 0,
             reopen_at: Instant::now(),
             keys: (0, 0),
         };
+        driver.look_at_room();
         driver.running = Some(driver.build()?);
-        driver.place();
+        driver.set_up();
         Ok(driver)
     }
 
-    /// Tells the engine where its profile lives.
-    fn place(&mut self) {
+    /// Tells a new engine its thresholds and where its profile lives.
+    fn set_up(&mut self) {
+        let settings = *self.ends.settings.borrow_and_update();
+        self.feed(Input::Settings(settings));
         if let Some(place) = self.factory.place {
             self.feed(Input::Place(place));
         }
@@ -157,7 +170,7 @@ impl Driver {
             move |stats: crate::store::CommitStats| metrics.flushed(stats.took, stats.batches);
         let committed = self.committed.clone();
         let done = move |result| drop(committed.blocking_send(result));
-        let (engine, store) = self.factory.build(self.clock.now())?;
+        let (engine, store) = self.factory.build(self.ends.clock.now())?;
         let committer = Committer::start(store.clone(), 16, done, report)
             .map_err(|error| crate::error::NodeError::StoreFailed { reason: error.to_string() })?;
         Ok(Running { engine, committer, store })
@@ -169,10 +182,11 @@ impl Driver {
         second.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.settle();
         let (stop, network) = (self.ends.stop.clone(), self.ends.network.clone());
-        let mut peers = self.ends.peers.clone();
+        let (mut peers, mut settings) = (self.ends.peers.clone(), self.ends.settings.clone());
         loop {
             self.ends.heartbeat.beat(Instant::now());
-            let open = self.running.as_ref().is_some_and(|running| !running.engine.is_full());
+            let open = self.is_open();
+            let takes = self.held.len() < HELD_MAX;
             let deadline = self.deadline();
             tokio::select! {
                 biased;
@@ -185,8 +199,16 @@ impl Driver {
                 }
                 _ = second.tick() => self.every_second(),
                 Ok(()) = peers.changed() => self.report(),
-                () = sleep_until(deadline.into()), if open => self.feed(Input::Timeout),
-                Some(event) = self.ends.heard.recv(), if open || self.running.is_none() => self.hear(event),
+                Ok(()) = settings.changed() => {
+                    let changed = *settings.borrow_and_update();
+                    self.feed(Input::Settings(changed));
+                }
+                () = sleep_until(deadline.into()), if open && self.may_write() => {
+                    self.feed(Input::Timeout);
+                }
+                Some(event) = self.ends.heard.recv(), if takes && (open || self.running.is_none()) => {
+                    self.hear(event);
+                }
                 Some(request) = self.ends.requests.recv(), if open || self.running.is_none() => {
                     self.request(request);
                 }
@@ -195,25 +217,40 @@ impl Driver {
         self.drain().await;
     }
 
+    /// Whether there is an engine, and it takes more.
+    fn is_open(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| !running.engine.is_full())
+    }
+
     /// The engine's next deadline, at most a minute ahead.
     fn deadline(&self) -> Instant {
         let engine = self.running.as_ref().map(|running| &running.engine);
-        let at = engine.and_then(Engine::poll_timeout).map(|(at, _)| self.clock.instant(at));
+        let at = engine.and_then(Engine::poll_timeout).map(|(at, _)| self.ends.clock.instant(at));
         let latest = Instant::now() + Duration::from_secs(60);
         at.map_or(latest, |at| at.min(latest))
     }
 
     fn feed(&mut self, input: Input) {
-        let now = self.clock.now();
+        let now = self.ends.clock.now();
         if let Some(running) = self.running.as_mut() {
             running.engine.handle(input, now);
         }
         self.settle();
     }
 
+    /// As [`Self::feed`], with the lines of the log in this span.
+    fn feed_in(&mut self, span: &tracing::Span, input: Input) {
+        self.traces.handled(span);
+        span.in_scope(|| self.feed(input));
+    }
+
     fn committed(&mut self, result: Result<Vec<Durable>, StoreError>) {
         match result {
-            Ok(proofs) => proofs.into_iter().for_each(|proof| self.feed(Input::Persisted(proof))),
+            Ok(proofs) => proofs.into_iter().for_each(|proof| {
+                self.traces.durable(proof.batch());
+                let span = tracing::trace_span!("batch", number = proof.batch().0);
+                span.in_scope(|| self.feed(Input::Persisted(proof)));
+            }),
             Err(error) => {
                 tracing::error!(%error, "commit failed; the engine starts anew from the disk");
                 self.abandon(&error.to_string());
@@ -225,6 +262,7 @@ impl Driver {
     fn abandon(&mut self, why: &str) {
         self.running = None;
         self.outgoing.clear();
+        self.traces.abandoned();
         self.reopen_at = Instant::now() + REOPEN_EVERY;
         for (_, reply) in std::mem::take(&mut self.replies) {
             drop(reply.send(Err(CommandError::Store(why.to_owned()))));
@@ -235,14 +273,15 @@ impl Driver {
 
     /// Tries to build a new engine after a failure, and tells it what stands.
     fn reopen(&mut self) {
-        if self.running.is_some() || Instant::now() < self.reopen_at {
+        let waits = Instant::now() < self.reopen_at || !self.room.takes_new();
+        if self.running.is_some() || waits {
             return;
         }
         match self.build() {
             Ok(running) => {
                 tracing::info!("the store is open again");
                 self.running = Some(running);
-                self.place();
+                self.set_up();
                 self.feed(Input::Addresses(self.addresses.clone()));
                 let peers = self.ends.peers.borrow().clone();
                 peers.iter().for_each(|peer| self.feed(Input::Connected { peer: peer.device }));
@@ -255,24 +294,20 @@ impl Driver {
     }
 
     fn request(&mut self, request: Request) {
-        let refusal = match &self.running {
-            None => Some("the store failed and is being reopened"),
-            Some(_) if self.full && writes(&request.command) => Some("no space left on the disk"),
-            Some(_) => None,
-        };
-        if let Some(why) = refusal {
-            drop(request.reply.send(Err(CommandError::Store(why.to_owned()))));
+        if let Some(refusal) = self.refusal(&request.command) {
+            drop(request.reply.send(Err(refusal)));
             return;
         }
         self.next_command = self.next_command.saturating_add(1);
         let id = CommandId(self.next_command);
         self.replies.insert(id, request.reply);
-        self.feed(Input::Command { id, command: request.command });
+        self.feed_in(&request.span, Input::Command { id, command: request.command });
     }
 
     fn hear(&mut self, event: network::Event) {
+        let Some(event) = self.unless_held(event) else { return };
         let input = match event {
-            network::Event::Frame { peer, number, .. } if self.full || self.running.is_none() => {
+            network::Event::Frame { peer, number, .. } if self.storage_refuses() => {
                 // Refused before any ratchet step: the sender keeps it and comes again.
                 let code = bitchat_protocol::error::Code::Busy;
                 self.outgoing.push_back(network::Command::Refuse {
@@ -283,7 +318,9 @@ impl Driver {
                 });
                 return;
             }
-            network::Event::Frame { peer, number, bytes } => Input::Frame { peer, number, bytes },
+            network::Event::Frame { peer, number, bytes } => {
+                return self.feed_in(&trace::frame(), Input::Frame { peer, number, bytes });
+            }
             network::Event::Connected { peer } => Input::Connected { peer },
             network::Event::Disconnected { peer } => Input::Disconnected { peer },
             network::Event::Discovered { peer, addresses } => Input::Discovered { peer, addresses },
@@ -332,39 +369,5 @@ impl Driver {
     }
 }
 
-/// Whether a command would write.
-const fn writes(command: &Command) -> bool {
-    match command {
-        Command::Identity
-        | Command::Contacts
-        | Command::Contact(_)
-        | Command::Delivery(_)
-        | Command::Track(_)
-        | Command::Inbox { .. }
-        | Command::History { .. }
-        | Command::BackupPage { .. }
-        | Command::MailboxList
-        | Command::MailboxTest(_)
-        | Command::Queue => false,
-        Command::Invite { .. }
-        | Command::AddContact { .. }
-        | Command::Rename { .. }
-        | Command::Verify { .. }
-        | Command::Remove { .. }
-        | Command::VerifyScanned { .. }
-        | Command::SetPolicy { .. }
-        | Command::Trust(_)
-        | Command::ResetSession(_)
-        | Command::Send { .. }
-        | Command::SendOnce { .. }
-        | Command::Cancel(_)
-        | Command::RetryNow(_)
-        | Command::SetReadReceipts { .. }
-        | Command::AcceptCopy
-        | Command::Acknowledge { .. }
-        | Command::Export(_)
-        | Command::MailboxAdd { .. }
-        | Command::MailboxRemove(_)
-        | Command::Import(_) => true,
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,10 @@ use std::time::Duration;
 use bitchat_protocol::engine::CommandError;
 
 mod catalogue;
+mod category;
 mod hint;
+
+pub use category::Category;
 
 /// Why the node could not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -98,6 +101,9 @@ pub enum NodeError {
         /// One will be looked at after this long.
         retry_after: Duration,
     },
+    /// Another process is checking a passphrase of this profile.
+    #[error("another process is checking a passphrase of this profile; this one was not looked at")]
+    PassphraseContended,
     /// The key store needs its key file and none was named.
     #[error("the key store needs its key file, too")]
     NoKeyFile,
@@ -207,6 +213,9 @@ pub enum NodeError {
     /// The state waited for was not reached in time; the message stays queued.
     #[error("not in time; the message stays queued")]
     WaitTimedOut,
+    /// An open circuit breaker alone kept the message from being tried until now; for how much longer.
+    #[error("the peer failed too often lately and is left alone; the message stays queued")]
+    PeerUnavailable(Duration),
     /// The message's time ran out before anybody took it.
     #[error("the message expired before anybody took it")]
     Expired,
@@ -245,97 +254,6 @@ pub enum NodeError {
     Protocol(CommandError),
 }
 
-/// What kind of failure it is: one exit code each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Category {
-    /// Wrong arguments or settings.
-    Usage,
-    /// A bug.
-    Internal,
-    /// Network or input and output.
-    Network,
-    /// A key is not trusted, or changed.
-    Untrusted,
-    /// Too much at once; later may help.
-    RateLimited,
-    /// Not in time; it goes on.
-    TimedOut,
-    /// The peer failed too often lately.
-    BreakerOpen,
-    /// Not found, or several found.
-    NotFound,
-    /// The store is locked or corrupt.
-    Store,
-    /// The peer refused.
-    Rejected,
-    /// A task failed.
-    TaskFailed,
-    /// A signature, receipt or passphrase does not hold.
-    Verification,
-}
-
-impl Category {
-    /// Every category, by exit code.
-    pub const ALL: [Self; 12] = [
-        Self::Usage,
-        Self::Internal,
-        Self::Network,
-        Self::Untrusted,
-        Self::RateLimited,
-        Self::TimedOut,
-        Self::BreakerOpen,
-        Self::NotFound,
-        Self::Store,
-        Self::Rejected,
-        Self::TaskFailed,
-        Self::Verification,
-    ];
-
-    /// The exit code of the program. Frozen.
-    #[must_use]
-    pub const fn exit(self) -> u8 {
-        match self {
-            Self::Usage => 1,
-            Self::Internal => 2,
-            Self::Network => 3,
-            Self::Untrusted => 4,
-            Self::RateLimited => 5,
-            Self::TimedOut => 6,
-            Self::BreakerOpen => 7,
-            Self::NotFound => 8,
-            Self::Store => 9,
-            Self::Rejected => 10,
-            Self::TaskFailed => 11,
-            Self::Verification => 12,
-        }
-    }
-
-    /// The word in JSON and metrics. Frozen.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Usage => "usage",
-            Self::Internal => "internal",
-            Self::Network => "network",
-            Self::Untrusted => "untrusted",
-            Self::RateLimited => "rate_limited",
-            Self::TimedOut => "timed_out",
-            Self::BreakerOpen => "breaker_open",
-            Self::NotFound => "not_found",
-            Self::Store => "store",
-            Self::Rejected => "rejected",
-            Self::TaskFailed => "task_failed",
-            Self::Verification => "verification",
-        }
-    }
-
-    /// The category of a word, as the client of the control API reads it.
-    #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|category| category.as_str() == word)
-    }
-}
-
 impl NodeError {
     /// An impossible case; `what` names it.
     #[must_use]
@@ -363,13 +281,17 @@ impl NodeError {
     /// How long to wait before the same request can pass; `None` if waiting alone does not help.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
-        if let Self::Busy { retry_after } | Self::PassphrasePause { retry_after } = self {
+        if let Self::PeerUnavailable(retry_after)
+        | Self::Busy { retry_after }
+        | Self::PassphrasePause { retry_after } = self
+        {
             return Some(*retry_after);
         }
-        if matches!(self, Self::Protocol(CommandError::OutboxFull(_))) {
-            return Some(Duration::from_secs(30));
+        if let Self::Protocol(error) = self {
+            return catalogue::command_retry_after(error);
         }
-        if matches!(self, Self::Unavailable) { Some(Duration::from_secs(1)) } else { None }
+        let is_soon_over = matches!(self, Self::Unavailable | Self::PassphraseContended);
+        if is_soon_over { Some(Duration::from_secs(1)) } else { None }
     }
 
     /// Whether the same request may pass later without anybody changing anything.

@@ -160,7 +160,7 @@ fn checks(health: &Health) -> [(&'static str, bool); 4] {
         ("loop", health.heartbeat.is_alive(Instant::now())),
         ("started", status.ready || status.draining),
         ("not_draining", !status.draining),
-        ("storage", status.degradation != NodeStatus::STORAGE),
+        ("storage", !status.storage_refuses),
     ]
 }
 
@@ -170,6 +170,7 @@ async fn metrics(State(health): State<Health>, headers: HeaderMap) -> Response {
     let standing: Vec<WarningCode> =
         health.status.borrow().warnings.iter().map(|warning| warning.code).collect();
     health.metrics.warnings(standing);
+    health.metrics.degraded(&health.status.borrow().degraded());
     let text = health.metrics.encode(format, wall());
     ([(CONTENT_TYPE, format.content_type())], text).into_response()
 }

@@ -104,6 +104,9 @@ pub enum KeystoreError {
         /// When one will be looked at.
         retry_after: Duration,
     },
+    /// Another process is at it; this passphrase was not looked at.
+    #[error("another process is checking a passphrase")]
+    Contended,
     /// It needs a key file and none was named.
     #[error("the key store needs its key file")]
     NoKeyFile,
@@ -202,6 +205,16 @@ impl Keystore {
             store_keys: StoreKeys::derive(&dek),
             protection: file.header.protection(),
         })
+    }
+
+    /// Takes the room on disk that counting wrong passphrases of the key store at `path` needs, so
+    /// that a disk which is full later does not keep its owner out.
+    ///
+    /// # Errors
+    ///
+    /// [`KeystoreError::Io`], [`KeystoreError::Contended`].
+    pub fn reserve_attempts(path: &Path) -> Result<(), KeystoreError> {
+        Attempt::prepare(path)
     }
 
     /// Opens a key store. Factors that it does not need are not looked at. A wrong passphrase makes

@@ -27,5 +27,6 @@ mod convert;
 pub use bitchat_protocol::sealed::file as envelopes;
 pub use node::{Mode, Node, NodeOptions};
 pub use profile::{
-    CreatedProfile, Credentials, FactorChange, NewProfile, Rotation, create_profile, rotate_keys,
+    CreatedProfile, Credentials, FactorChange, NewProfile, Rotation, create_profile, reclaim,
+    recovery_words, rotate_keys,
 };

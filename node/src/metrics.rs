@@ -16,19 +16,21 @@ use bitchat_protocol::engine::Fact;
 use bitchat_protocol::time::UnixMillis;
 use prometheus_client::registry::Registry;
 
+mod breakers;
 mod exposition;
 mod families;
 pub mod label;
 mod process;
 
 pub use exposition::Format;
+pub use families::Traffic;
 pub use label::WarningCode;
 
 use crate::error::{Category, NodeError};
 use families::{ByError, ByMessage, ByReason, ByRequest, ByStage, Families, Link};
 use label::{
-    Algorithm, Direction, Founding, HealReason, KeyOutcome, Kind, Limit, Reason, Role, Route,
-    Stage, Transport,
+    Algorithm, Direction, Founding, HealReason, KeyOutcome, Kind, Limit, Queue, Reason, Role,
+    Route, Rung, Stage, Transport,
 };
 
 /// No message waits in the outbox.
@@ -88,6 +90,8 @@ impl Metrics {
                 self.prekeys(Algorithm::X25519, remaining.x25519);
                 self.prekeys(Algorithm::MlKem, remaining.ml_kem);
             }
+            Fact::BreakerMoved(moved) => families.breakers.moved(*moved),
+            Fact::Breakers(counts) => families.breakers.count(counts),
             Fact::PrekeysExhausted => count(&families.prekeys_exhausted, 1),
             Fact::SessionHealed(reason) => {
                 let reason = HealReason::from_label(reason);
@@ -112,6 +116,7 @@ impl Metrics {
             Fact::BoundReached(bound) => {
                 families.bound_reached.get_or_create(&families::ByBound { bound }).inc();
             }
+            Fact::ClockJumped { .. } => count(&families.node.clock_jumps, 1),
             Fact::Bug(_) => self.failed(Category::Internal, "bug"),
             // Told as warnings, which are gauges.
             Fact::KeysUnanswered { .. } | Fact::Copies(_) | Fact::Step(_, _) => {}
@@ -130,6 +135,32 @@ impl Metrics {
         self.families.store_epoch_age.set(epoch_age.as_secs_f64());
         self.families.store_unerased_age.set(unerased_age.as_secs_f64());
         count(&self.families.store_rewrapped, moved);
+    }
+
+    /// Bytes that the store takes, and that are free beside it.
+    pub fn store_room(&self, size: u64, free: u64) {
+        self.families.node.store_size.set(i64::try_from(size).unwrap_or(i64::MAX));
+        self.families.node.store_free.set(i64::try_from(free).unwrap_or(i64::MAX));
+    }
+
+    /// How much waits in one place.
+    pub fn queued(&self, queue: Queue, count: usize) {
+        let gauge = self.families.node.queue.get_or_create(&families::ByQueue { queue });
+        gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// What the network counted since it started.
+    pub fn traffic(&self, traffic: &Traffic) {
+        self.families.node.traffic(traffic);
+    }
+
+    /// Which parts do not work now.
+    pub fn degraded(&self, standing: &[Rung]) {
+        for rung in Rung::ALL {
+            let gauge = families::ByRung { rung: *rung };
+            let stands = i64::from(standing.contains(rung));
+            self.families.node.degraded.get_or_create(&gauge).set(stands);
+        }
     }
 
     /// How many links of one kind stand.

@@ -26,7 +26,6 @@
 //! libp2p types stop here. See docs/decisions/0004-persistent-streams.md.
 
 mod address;
-mod codec;
 mod counters;
 mod error;
 mod guarded;

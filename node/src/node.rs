@@ -1,8 +1,14 @@
 //! A whole node: a profile's lock, store, engine, network, control API, health and metrics.
 
+mod listeners;
 mod ports;
+mod reload;
+
+pub use reload::Reload;
 
 use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -12,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::control::{self, Handle, NodeStatus, Stale, Warning};
-use crate::driver::{Driver, Ends, Factory};
+use crate::driver::{Clock, Driver, Ends, Factory};
 use crate::error::NodeError;
 use crate::home::{Home, HomeLock};
 use crate::http::{self, Health, Heartbeat};
@@ -20,6 +26,7 @@ use crate::keystore::{Protection, Unlocked};
 use crate::metrics::{Metrics, WarningCode};
 use crate::network::{self, Network};
 use crate::profile::{self, Credentials};
+use listeners::{Listener, Serving};
 use ports::Ports;
 
 /// Requests that wait for the engine.
@@ -61,8 +68,9 @@ pub struct Node {
     stop: CancellationToken,
     engine: Option<JoinHandle<()>>,
     network: Option<Network>,
+    reload: Reload,
     servers: Vec<tokio::task::JoinHandle<()>>,
-    socket: Option<std::path::PathBuf>,
+    socket: Option<PathBuf>,
     _lock: HomeLock,
 }
 
@@ -78,18 +86,17 @@ impl Node {
         if !home.has_profile() {
             return Err(NodeError::NoProfile { home: home.root().to_owned() });
         }
-        home.check()?;
-        let lock = home.lock()?;
+        let lock = home.check().and_then(|()| home.lock())?;
         let unlocked = unlock(&home, credentials).await?;
-        let warnings = standing_warnings(&unlocked);
         let metrics = Metrics::new(profile::wall_clock());
         let (network, heard) = start_network(&home, &config, &unlocked, mode).await?;
 
         let (requests, asked) = mpsc::channel(REQUESTS_MAX);
         let (events, _) = broadcast::channel(EVENTS_MAX);
         let (publish, status) = watch::channel(NodeStatus::starting(home.socket(), Instant::now()));
-        let stop = CancellationToken::new();
-        let heartbeat = Heartbeat::new(Instant::now());
+        publish.send_modify(|status| status.warnings = standing_warnings(&unlocked));
+        let (change, settings) = watch::channel(config.engine());
+        let (stop, heartbeat) = (CancellationToken::new(), Heartbeat::new(Instant::now()));
         let handle = Handle::new(requests, events.clone(), status.clone(), metrics.clone());
         let ends = Ends {
             requests: asked,
@@ -101,7 +108,9 @@ impl Node {
             counters: network.counters(),
             metrics: metrics.clone(),
             heartbeat: heartbeat.clone(),
+            settings,
             stop: stop.clone(),
+            clock: Clock::system(),
             external: config.network.external.clone(),
             listens: mode == Mode::Daemon && !config.network.listen.is_empty(),
         };
@@ -113,7 +122,6 @@ impl Node {
             read_receipts: config.privacy.read_receipts,
             place: home.place(),
         };
-        publish.send_modify(|status| status.warnings = warnings);
         let engine = start_engine(ends, factory).await?;
         if mode == Mode::Daemon {
             dial_bootstrap(&network, &config.network.bootstrap)?;
@@ -124,6 +132,7 @@ impl Node {
             stop,
             engine: Some(engine),
             network: Some(network),
+            reload: Reload::new(config.clone(), change, publish.clone()),
             servers: Vec::new(),
             socket: None,
             _lock: lock,
@@ -144,15 +153,8 @@ impl Node {
         publish: &watch::Sender<NodeStatus>,
     ) -> Result<(), NodeError> {
         if let Some(address) = config.metrics.listen {
-            let (listener, warning) = http::bind(address).await?;
-            let bound = listener.local_addr().ok();
-            publish.send_modify(|status| {
-                status.metrics = bound;
-                status.warnings.extend(warning);
-            });
             let health = Health { status: self.status.clone(), heartbeat, metrics };
-            let stopped = self.stop.clone().cancelled_owned();
-            self.servers.push(tokio::spawn(http::serve(listener, health, stopped)));
+            self.keep_metrics(address, health, publish).await;
         }
         // The socket comes last: whoever finds it finds a node that answers. We hold the lock, so
         // nobody is behind a socket file that is there already.
@@ -162,16 +164,59 @@ impl Node {
         in_time.map_err(|_| NodeError::Unavailable)?.map_err(|_| NodeError::Unavailable)?;
         let before = Ports::read(&home.ports_file());
         Ports::of(&self.status.borrow().addresses).or(before).write(&home.ports_file());
-        let listener = control::bind(&home.socket(), Stale::Replace)?;
-        self.socket = Some(home.socket());
-        let stopped = self.stop.clone().cancelled_owned();
-        self.servers.push(tokio::spawn(control::serve(listener, self.router(), stopped)));
+        self.keep_control(home.socket(), publish)
+    }
+
+    /// Serves health and metrics, and again whenever they fail; the chat does not wait for them.
+    async fn keep_metrics(
+        &mut self,
+        address: SocketAddr,
+        health: Health,
+        publish: &watch::Sender<NodeStatus>,
+    ) {
+        let meaning = "health and metrics are not served";
+        let listener = self.listener(WarningCode::MetricsDown, meaning, publish);
+        let (publish, stop) = (publish.clone(), self.stop.clone());
+        let bind = move || serve_metrics(address, health.clone(), publish.clone(), stop.clone());
+        self.servers.push(listener.keep(bind().await, bind));
+    }
+
+    /// Serves the control API, and again whenever it fails or its socket is lost. A node that nobody
+    /// could ever talk to does not start.
+    fn keep_control(
+        &mut self,
+        socket: PathBuf,
+        publish: &watch::Sender<NodeStatus>,
+    ) -> Result<(), NodeError> {
+        let meaning = "commands cannot reach the daemon";
+        let listener = self.listener(WarningCode::ControlDown, meaning, publish);
+        let (router, stop) = (self.router(), self.stop.clone());
+        self.socket = Some(socket.clone());
+        let bind = move || serve_control(socket.clone(), router.clone(), stop.clone());
+        let first = bind()?;
+        self.servers.push(listener.keep(Ok(first), move || std::future::ready(bind())));
         Ok(())
+    }
+
+    fn listener(
+        &self,
+        down: WarningCode,
+        meaning: &'static str,
+        publish: &watch::Sender<NodeStatus>,
+    ) -> Listener {
+        let (status, stop) = (publish.clone(), self.stop.clone());
+        Listener { down, meaning, status, stop, retry: listeners::RETRY_FIRST }
     }
 
     /// The control API, for use in this process.
     pub fn router(&self) -> Router {
         control::router(self.handle.clone())
+    }
+
+    /// What gives the node other settings while it runs.
+    #[must_use]
+    pub fn reload(&self) -> Reload {
+        self.reload.clone()
     }
 
     /// What the node is doing.
@@ -222,6 +267,36 @@ impl Drop for Node {
             drop(engine.join());
         }
     }
+}
+
+async fn serve_metrics(
+    address: SocketAddr,
+    health: Health,
+    publish: watch::Sender<NodeStatus>,
+    stop: CancellationToken,
+) -> Result<Serving, NodeError> {
+    let (listener, warning) = http::bind(address).await?;
+    let bound = listener.local_addr().ok();
+    publish.send_modify(|status| {
+        status.metrics = bound;
+        status.warn(WarningCode::MetricsPort, warning);
+    });
+    Ok(Box::pin(http::serve(listener, health, stop.cancelled_owned())))
+}
+
+fn serve_control(
+    socket: PathBuf,
+    router: Router,
+    stop: CancellationToken,
+) -> Result<Serving, NodeError> {
+    let listener = control::bind(&socket, Stale::Replace)?;
+    let over = async move {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = listeners::lost(&socket) => {}
+        }
+    };
+    Ok(Box::pin(control::serve(listener, router, over)))
 }
 
 async fn unlock(home: &Home, credentials: Credentials) -> Result<Unlocked, NodeError> {

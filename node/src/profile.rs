@@ -3,7 +3,7 @@
 mod guard;
 mod staging;
 
-pub use guard::{FactorChange, Rotation, rotate_keys};
+pub use guard::{FactorChange, Rotation, reclaim, recovery_words, rotate_keys};
 pub(crate) use staging::staged;
 
 use std::path::PathBuf;

@@ -14,7 +14,7 @@
 //! - A batch is there whole or not at all, and so is a merged group of batches.
 //! - After one failed commit nothing is accepted any more; nothing is ever synced twice.
 //! - Readers never see half of a batch.
-//! - A directory that does not open is left as it is.
+//! - A directory that does not open is left as it is; one that lacks what was committed does not open.
 //! - What was overwritten or deleted cannot be read any more once its key is destroyed: `erasure`.
 
 mod committer;
@@ -24,12 +24,15 @@ mod inner;
 mod keyfile;
 mod keyring;
 mod layout;
+mod mark;
 mod open;
+mod room;
 mod sealing;
 
 pub use committer::{CommitStats, Committer, Refused};
 pub use erasure::{Epochs, Erasure, Step};
 pub use error::StoreOpenError;
+pub use room::Room;
 
 use std::io;
 use std::path::Path;
@@ -144,6 +147,12 @@ impl SledStore {
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.room().is_ok_and(|room| room >= ROOM_MIN)
+    }
+
+    /// What may be taken on with the room that is left; [`Room::None`] if nobody can say.
+    #[must_use]
+    pub fn room_for(&self) -> Room {
+        self.room().map_or(Room::None, Room::of)
     }
 
     /// Bytes that the database takes on disk.

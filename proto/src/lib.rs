@@ -1,10 +1,12 @@
-//! Words on the wire and at rest: generated types and the limits that every reader enforces.
+//! Words on the wire and at rest: generated types, the limits that every reader enforces, and how a
+//! stream of bytes is cut into frames.
 //!
 //! The layouts are in `proto/*.proto`, the meaning of each field is in `docs/SPEC.md`.
 
 #![allow(missing_docs, reason = "the generated types are documented in the .proto files")]
 
 pub mod limits;
+pub mod stream;
 
 /// What crosses a link.
 #[allow(

@@ -70,6 +70,8 @@ fn rows() -> Vec<Row> {
         row("decrypt in order, 64 B", olm::decrypt(), ours::decrypt, [2.5, 1.5]),
         row("ping-pong: 2 encrypt, 2 decrypt", olm::ping_pong(), ours::ping_pong, [1.1, 0.85]),
         row("outbound and inbound session", olm::session(), ours::session, [2.0, 2.0]),
+        row("the same, with one-time keys", olm::session(), ours::session_once, [2.0, 2.0]),
+        row("the same, keys checked too", olm::session(), ours::session_checked, [2.0, 2.0]),
         row("skip 1,999 messages", olm::skip(), ours::skip, [1.0, 1.0]),
     ]
 }

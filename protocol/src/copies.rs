@@ -3,7 +3,7 @@
 //! ```text
 //!   the place changed since the last start        -> moved       (until it is accepted)
 //!   a record of this device that it never issued  -> copied      (until it is accepted)
-//!   a record of our account, a later generation   -> superseded  (for good)
+//!   a record of our account, a later generation   -> superseded  (until it is reclaimed)
 //! ```
 //!
 //! Two live copies of one device take each other's messages and spoil each other's sessions. Nothing
@@ -82,6 +82,19 @@ impl Copies {
         } else if same_device && self.is_foreign(record.sequence()) {
             self.copied = true;
         }
+    }
+
+    /// This device runs under `ours`: what that is later than does not supersede it any more.
+    pub const fn certified(&mut self, ours: &Certificate) {
+        if self.superseded <= ours.generation() {
+            self.superseded = 0;
+        }
+    }
+
+    /// The highest generation of another device of this account that was seen, if it was a later one.
+    #[must_use]
+    pub const fn later_generation(&self) -> Option<u64> {
+        if self.superseded > 0 { Some(self.superseded) } else { None }
     }
 
     fn is_foreign(&self, sequence: u64) -> bool {

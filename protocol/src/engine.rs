@@ -16,7 +16,7 @@
 //! One file for each kind of input: `request`, `send`, `contacts` and `forget` (commands), `frame`, `admit` and
 //! `deliver` (what arrives), `receipts` (what is said of it), `drain` and `ask` (what leaves), `ladder` (what
 //! became of it), `prekeys` (what others ask for), `export` and `import` (files), `mailbox` (nodes that keep
-//! envelopes), `connection`, `timeout`, `commit`.
+//! envelopes), `connection`, `breakers` (whether to try at all), `timeout`, `commit`.
 
 pub mod command;
 pub mod input;
@@ -25,6 +25,7 @@ pub mod output;
 mod admit;
 mod archive;
 mod ask;
+mod breakers;
 mod commit;
 mod connection;
 mod contacts;
@@ -43,8 +44,10 @@ mod limits;
 mod mailbox;
 mod prekeys;
 mod receipts;
+mod repeat;
 mod request;
 mod send;
+mod settings;
 mod start;
 mod timeout;
 mod timer;
@@ -53,17 +56,19 @@ mod view;
 pub use crate::id::SendToken;
 pub use crate::outbox::DeliveryState;
 pub use archive::{BackupCursor, BackupPage};
+pub use breakers::{BreakerView, WithheldView};
 pub use command::{
     Command, CommandError, ContactView, DeliveryView, Extent, IdentityView, InvitationView,
     KeyChangeView, MessageView, QueueView, Reply, TrackView, WaitView, Who,
 };
-pub use copies::restored_key;
+pub use copies::{later_generation, restored_key};
 pub use export::{Export, ExportView};
 pub use import::{IMPORT_MAX, ImportView};
 pub use input::{CommandId, Input};
 pub use limits::RateClass;
 pub use mailbox::{MailboxState, MailboxView};
 pub use output::{Event, Fact, Output};
+pub use settings::Settings;
 pub use start::Setup;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -82,11 +87,13 @@ use crate::invitation::Issued;
 use crate::outbox::{Outbox, Place};
 use crate::prekey::{Pool, Prekeys};
 use crate::resilience::RetryBudget;
+use crate::resilience::breaker::Breakers;
 use crate::session::Sessions;
-use crate::store::{BatchId, Overlay, Store};
-use crate::time::{Moment, Now};
+use crate::store::{BatchId, Overlay, Store, StoreError};
+use crate::time::{ExpiryClock, Moment, Now};
 
 use ask::Asked;
+use breakers::Attempts;
 use commit::Commit;
 use heal::Heals;
 use limits::Limits;
@@ -112,6 +119,7 @@ pub struct Engine<S, R> {
     store: Overlay<S>,
     rng: R,
     now: Now,
+    expiry: ExpiryClock,
     book: Book,
     sessions: Sessions,
     conversations: Conversations,
@@ -125,7 +133,9 @@ pub struct Engine<S, R> {
     /// Devices that were shown the newest record of their account on their link.
     shown: BTreeSet<DeviceId>,
     copies: Copies,
-    dialling: BTreeSet<DeviceId>,
+    breakers: Breakers,
+    /// Dials and frames that the breakers let through.
+    attempts: Attempts,
     addresses: Vec<String>,
     record: Vec<u8>,
     /// Sequence of our record that a contact's device was told since this process started.
@@ -157,6 +167,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     /// Takes one input.
     pub fn handle(&mut self, input: Input, now: Now) {
         self.now = now;
+        self.watch_clock();
         let decides = matches!(input, Input::Accepted { .. } | Input::Persisted(_));
         let done = match input {
             Input::Command { id, command: Command::MailboxTest(node) } => {
@@ -175,14 +186,18 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             Input::Connected { peer } => self.connected(peer),
             Input::Disconnected { peer } => self.disconnected(peer),
             Input::Discovered { peer, addresses } => self.discovered(peer, addresses),
-            Input::Accepted { token, .. } => self.accepted(token),
+            Input::Accepted { peer, token } => {
+                self.answered(peer, token);
+                self.accepted(token)
+            }
             Input::SendFailed { peer, token } | Input::Refused { peer, token, .. }
                 if self.is_prekey_question(peer, token) =>
             {
                 self.prekeys_denied(peer)
             }
             Input::SendFailed { token, .. } => self.send_failed(token),
-            Input::Refused { token, code, retry_after, .. } => {
+            Input::Refused { peer, token, code, retry_after } => {
+                self.answered(peer, token);
                 self.refused(token, code, retry_after)
             }
             Input::Addresses(addresses) => self.addresses_changed(addresses),
@@ -190,8 +205,12 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 self.placed(place);
                 Ok(())
             }
-            Input::Answered { request, frame } => self.answered(request, &frame),
-            Input::Unanswered { request, why } => self.unanswered(request, why),
+            Input::Answered { request, frame } => self.node_answered(request, &frame),
+            Input::Unanswered { request, why } => self.node_unanswered(request, why),
+            Input::Settings(settings) => {
+                self.breakers.set_policy(settings.breaker);
+                Ok(())
+            }
             Input::Timeout => self.timeout(),
             Input::Persisted(durable) => {
                 self.store.persisted(durable.batch());
@@ -202,6 +221,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         if let Err(error) = done {
             self.fact(Fact::Refused(error.label()));
         }
+        self.report_breakers();
         // An acceptance decides for itself; a proof of durability writes nothing.
         self.seal_now |= !decides && self.has_writes();
     }
@@ -300,10 +320,17 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         self.set_expiry_timer();
     }
 
+    /// Tells when the wall clock was set while we run, and when it is back.
+    fn watch_clock(&mut self) {
+        if self.expiry.read(self.now) {
+            self.fact(Fact::ClockJumped { skew_ms: self.expiry.skew() });
+        }
+    }
+
     fn set_expiry_timer(&mut self) {
         match self.outbox.first_expiry() {
             Some((at, _)) => {
-                let wait = at.since(self.now.wall);
+                let wait = at.since(self.expiry.wall());
                 self.timers.set(Reason::Expiry, self.now.mono + wait);
             }
             None => self.timers.cancel(Reason::Expiry),
@@ -321,6 +348,7 @@ impl<S, R> std::fmt::Debug for Engine<S, R> {
 impl From<Error> for CommandError {
     fn from(error: Error) -> Self {
         match error {
+            Error::Store(StoreError::Full) => Self::DiskFull,
             Error::Store(error) => Self::Store(error.to_string()),
             Error::Malformed(part) => Self::BadLink(part.0),
             Error::NotAuthentic(what) => Self::BadLink(what),

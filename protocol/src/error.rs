@@ -2,12 +2,20 @@
 
 use std::time::Duration;
 
+use bitchat_proto::stream;
+
 use crate::store::StoreError;
 
 /// Bytes or text that are not what they should be; names the part that is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("malformed {0}")]
 pub struct Malformed(pub &'static str);
+
+impl From<stream::Malformed> for Malformed {
+    fn from(stream::Malformed(what): stream::Malformed) -> Self {
+        Self(what)
+    }
+}
 
 /// Why an input was refused. For us: logged, counted, never sent.
 #[derive(Debug, thiserror::Error)]
@@ -120,6 +128,45 @@ impl Error {
             Self::Busy { .. } => "busy",
             Self::Store(_) => "store",
             Self::Bug(_) => "bug",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers are on the wire, so they are frozen, and each comes back as what it was.
+    #[test]
+    fn every_code_has_its_number_and_an_unknown_one_is_a_rejection() {
+        let codes = [Code::Rejected, Code::Busy, Code::Internal, Code::Stranger, Code::Unsupported];
+
+        for (number, code) in (1u32..).zip(codes) {
+            assert_eq!((code as u32, Code::from_wire(number)), (number, code));
+        }
+        for unknown in [0, 999, u32::MAX] {
+            assert_eq!(Code::from_wire(unknown), Code::Rejected);
+        }
+    }
+
+    /// One table for all: what we know is more than what the peer is told.
+    #[test]
+    fn a_peer_is_told_little_and_faults_of_ours_as_ours() {
+        let wait = Duration::from_secs(1);
+        for (error, code) in [
+            (Error::Malformed(Malformed("x")), Code::Rejected),
+            (Error::NotAuthentic("x"), Code::Rejected),
+            (Error::Stale("x"), Code::Rejected),
+            (Error::CounterJump { jump: 2, limit: 1 }, Code::Rejected),
+            (Error::Decrypt, Code::Rejected),
+            (Error::Spent, Code::Rejected),
+            (Error::Stranger, Code::Stranger),
+            (Error::Untrusted, Code::Busy),
+            (Error::Busy { what: "x", retry_after: wait }, Code::Busy),
+            (Error::Store(StoreError::Full), Code::Internal),
+            (Error::Bug("x"), Code::Internal),
+        ] {
+            assert_eq!(error.code(), code, "{error}");
         }
     }
 }

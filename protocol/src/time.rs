@@ -1,5 +1,9 @@
 //! Time as a value: the driver measures it, the core only compares.
 
+mod expiry;
+
+pub use expiry::{ExpiryClock, JUMP};
+
 use std::ops::Add;
 use std::time::Duration;
 

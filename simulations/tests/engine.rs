@@ -9,6 +9,9 @@ mod asking;
 #[path = "support/bench.rs"]
 mod bench;
 
+#[path = "engine/clocks.rs"]
+mod clocks;
+
 #[path = "engine/limits.rs"]
 mod limits;
 

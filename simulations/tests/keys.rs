@@ -16,7 +16,7 @@ use bitchat_protocol::engine::{
 use bitchat_protocol::envelope::Frame;
 use bitchat_protocol::error::Code;
 use bitchat_protocol::identity::{Account, Device, Identity, Phrase};
-use bitchat_protocol::invitation::ContactRecord;
+use bitchat_protocol::invitation::{ContactRecord, Invitation};
 use bitchat_protocol::prekey::Prekeys;
 use bitchat_protocol::time::UnixMillis;
 use bitchat_simulations::Disk;
@@ -308,6 +308,34 @@ fn recertified(bob: &Bench, generation: u64, identity_key: Option<[u8; 32]>) -> 
     assert_eq!(device.id(), bob.device);
     let certificate = account.certify(&device, 1, generation, UnixMillis(0));
     Identity::new(device, certificate).expect("identity")
+}
+
+/// All that it could do with our record is find us.
+#[test]
+fn a_device_that_waits_gets_no_record() {
+    let (mut alice, _old) = pair();
+    set_policy(&mut alice, KeyPolicy::Verified);
+    let mut bob = new_device(&mut alice, 2);
+    link(&mut alice, &mut bob);
+    let (_, short) = alice.invitation(false);
+    let token = Invitation::parse_link(&short).expect("own link").token;
+    alice.sends.clear();
+    alice.refused.clear();
+
+    let bytes = Frame::RecordRequest(token).encode();
+    alice.feed(Input::Frame { peer: bob.device, number: 9, bytes: bytes.clone() });
+    alice.flush();
+
+    assert!(alice.sends.is_empty(), "{:?}", alice.sends);
+    assert!(matches!(alice.refused.as_slice(), [(_, Code::Busy, _)]), "{:?}", alice.refused);
+    alice.contact(Command::Trust(who()));
+    alice.sends.clear();
+    alice.feed(Input::Frame { peer: bob.device, number: 10, bytes });
+    alice.flush();
+    let answered = alice.sends.iter().any(|(peer, _, frame)| {
+        *peer == bob.device && matches!(Frame::decode(frame), Ok(Frame::RecordResponse(Some(_))))
+    });
+    assert!(answered, "trusted, it has what a contact has");
 }
 
 /// The account has certified its first device once more, after the one that waits.

@@ -7,6 +7,10 @@
 #[path = "support/bench.rs"]
 mod bench;
 
+#[allow(dead_code, reason = "shared with other tests")]
+#[path = "support/liar.rs"]
+mod liar;
+
 #[path = "ladder/outbox.rs"]
 mod outbox;
 

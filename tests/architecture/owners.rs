@@ -36,7 +36,8 @@ const CRATES: &[(&str, &[&str])] = &[
 /// Rows: place, which generated types it may name outside tests, and why there.
 const GENERATED: &[(&str, &[&str], &str)] = &[
     ("proto/", &["wire", "rest"], "they are made here"),
-    ("protocol/fuzz/", &["wire", "rest"], "signs what no honest code would"),
+    ("protocol/fuzz/", &["wire", "rest", "stream"], "signs what no honest code would"),
+    ("protocol/src/error.rs", &["stream"], "what is no frame is malformed"),
     ("protocol/src/envelope", &["wire"], "packs and unpacks frames"),
     ("protocol/src/handshake.rs", &["wire"], "`Initial` is its message"),
     ("protocol/src/session.rs", &["wire"], "keeps the `Initial` to repeat"),
@@ -56,7 +57,7 @@ const GENERATED: &[(&str, &[&str], &str)] = &[
     ("protocol/src/outbox/pause", &["rest"], "the row of a pause"),
     ("protocol/src/outbox/send_id", &["rest"], "the row of an id of a send"),
     ("protocol/src/session/record", &["wire", "rest"], "the row keeps the `Initial`"),
-    ("node/src/network", &["wire"], "the link codec"),
+    ("node/src/network", &["stream"], "cuts what it reads into frames"),
 ];
 
 /// Files of this name in the core translate a noun to its row.
@@ -168,7 +169,8 @@ mod tests {
             ("protocol/src/outbox.rs", "use bitchat_proto as p;"),
             ("protocol/src/outbox.rs", "use bitchat_proto::*;"),
             ("node/src/control.rs", "use bitchat_proto::wire::Link;"),
-            ("node/src/network/codec.rs", "use bitchat_proto::rest::Session;"),
+            ("node/src/network/link.rs", "use bitchat_proto::wire::Link;"),
+            ("node/src/driver.rs", "use bitchat_proto::stream::Decoder;"),
         ] {
             assert_eq!(generated(path, text).len(), 1, "{path}: {text}");
         }
@@ -181,7 +183,7 @@ mod tests {
             ("protocol/src/ratchet/record.rs", "use bitchat_proto::rest;"),
             ("protocol/src/session.rs", "use bitchat_proto::limits::TEXT_BYTES_MAX;"),
             ("protocol/src/session.rs", "#[cfg(test)] mod tests { use bitchat_proto::wire; }"),
-            ("node/src/network/codec.rs", "use bitchat_proto::{limits, wire};"),
+            ("node/src/network/link.rs", "use bitchat_proto::{limits, stream};"),
         ] {
             assert_eq!(generated(path, text), Vec::<String>::new(), "{path}: {text}");
         }

@@ -94,6 +94,34 @@ impl Disk {
         Self { model, root: root.to_owned(), entries, open: HashMap::new() }
     }
 
+    /// Takes over a directory as it is, all of it durable.
+    pub(crate) fn seed(&mut self, from: &Path) {
+        self.seed_into(0, from);
+    }
+
+    fn seed_into(&mut self, into: Node, from: &Path) {
+        for entry in fs::read_dir(from).expect("lists").map(|entry| entry.expect("an entry")) {
+            let (path, kind) = (entry.path(), entry.file_type().expect("a kind"));
+            let seeded = if kind.is_dir() {
+                Entry::Directory(Names::default())
+            } else if kind.is_file() {
+                let durable = fs::read(&path).expect("reads");
+                Entry::File(Contents { durable, pending: Vec::new() })
+            } else {
+                continue; // A socket is made anew by each start.
+            };
+            self.entries.push(seeded);
+            let node = self.entries.len() - 1;
+            let names = self.names(into);
+            let name = entry.file_name().into_string().expect("UTF-8");
+            set(&mut names.live, &name, Some(node));
+            set(&mut names.durable, &name, Some(node));
+            if kind.is_dir() {
+                self.seed_into(node, &path);
+            }
+        }
+    }
+
     /// Does what the program did.
     pub(crate) fn apply(&mut self, record: &Record) {
         let file = |disk: &Self| disk.open.get(&record.file).copied();
@@ -107,9 +135,11 @@ impl Disk {
             Event::Create(path) => self.add(path, Entry::File(Contents::default())),
             Event::Mkdir(path) => self.add(path, Entry::Directory(Names::default())),
             Event::Rename(from, to) => {
-                let node = self.find(from).expect("renamed files exist");
-                self.name(to, Some(node));
-                self.name(from, None);
+                // What is not known is no file: a socket is made by `bind`, which is not logged.
+                if let Some(node) = self.find(from) {
+                    self.name(to, Some(node));
+                    self.name(from, None);
+                }
             }
             Event::Unlink(path) => self.name(path, None),
             Event::Write(offset, bytes) => {

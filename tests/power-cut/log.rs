@@ -25,8 +25,13 @@ pub(crate) enum Event {
 }
 
 /// The records of a log. Panics on a log that is cut or unknown: it would prove nothing.
-pub(crate) fn parse(mut bytes: &[u8]) -> Vec<Record> {
-    let mut records = Vec::new();
+pub(crate) fn parse(bytes: &[u8]) -> Vec<Record> {
+    parse_with_ends(bytes).0
+}
+
+/// The records of a log, and where each one ends.
+pub(crate) fn parse_with_ends(mut bytes: &[u8]) -> (Vec<Record>, Vec<u64>) {
+    let (mut records, mut ends, whole) = (Vec::new(), Vec::new(), bytes.len());
     while !bytes.is_empty() {
         let kind = bytes[0];
         let file = u32::from_le_bytes(bytes[1..5].try_into().expect("4 bytes"));
@@ -36,8 +41,9 @@ pub(crate) fn parse(mut bytes: &[u8]) -> Vec<Record> {
         let event = event(kind, offset, &bytes[17..end]);
         records.push(Record { file, event });
         bytes = &bytes[end..];
+        ends.push((whole - bytes.len()) as u64);
     }
-    records
+    (records, ends)
 }
 
 fn event(kind: u8, offset: usize, bytes: &[u8]) -> Event {

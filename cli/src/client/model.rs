@@ -72,6 +72,16 @@ pub(crate) struct Delivery {
     pub(crate) state: String,
     pub(crate) evidence: Option<String>,
     pub(crate) at_ms: u64,
+    /// Only where a wait was in vain: an open breaker alone is the reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) withheld: Option<Withheld>,
+}
+
+/// A message was not even tried.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Withheld {
+    pub(crate) operation: String,
+    pub(crate) retry_after_ms: u64,
 }
 
 /// A message of the inbox or of a conversation.
@@ -202,14 +212,34 @@ pub(crate) struct Imported {
     pub(crate) busy: Vec<usize>,
 }
 
-/// A device that we are connected to.
+/// A device that we are connected to, or that a circuit breaker holds.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Peer {
     pub(crate) peer: String,
-    pub(crate) path: String,
+    pub(crate) connected: bool,
+    pub(crate) path: Option<String>,
     pub(crate) rtt_ms: Option<u64>,
-    pub(crate) breakers: Vec<String>,
+    pub(crate) breakers: Vec<Breaker>,
     pub(crate) contact: Option<String>,
+}
+
+/// A circuit breaker that has counted a failure lately.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Breaker {
+    pub(crate) operation: String,
+    pub(crate) state: String,
+    pub(crate) failures: u32,
+    pub(crate) cause: String,
+    pub(crate) until_ms: Option<u64>,
+    pub(crate) retry_after_ms: Option<u64>,
+}
+
+/// How many circuit breakers are in each state.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Breakers {
+    pub(crate) closed: u64,
+    pub(crate) half_open: u64,
+    pub(crate) open: u64,
 }
 
 /// How the node is.
@@ -224,6 +254,8 @@ pub(crate) struct Status {
     pub(crate) outbox: Outbox,
     #[serde(default)]
     pub(crate) prekeys: Prekeys,
+    #[serde(default)]
+    pub(crate) breakers: Breakers,
     /// Everything else that the node says, passed on as it is.
     #[serde(flatten)]
     pub(crate) other: Map<String, Value>,

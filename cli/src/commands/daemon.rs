@@ -1,6 +1,6 @@
 //! `bitchat daemon`: run the node until it is told to stop.
 //!
-//! Prints one line that begins with `ready` on stderr when it serves. Exit codes: 0 stopped by
+//! Prints one line that begins with `ready` on stderr when it serves. Reads the settings again at SIGHUP. Exit codes: 0 stopped by
 //! SIGINT or SIGTERM · 1 configuration, passphrase missing · 3 an address cannot be listened on ·
 //! 9 the profile is in use or damaged · 12 wrong passphrase.
 
@@ -48,19 +48,28 @@ impl Daemon {
         if Socket::find(&socket).await?.is_some() {
             return Err(already().into());
         }
-        let config = settings::load(&context.home, &self.overrides(&context.globals))?;
-        settings::start_log(&config)?;
+        let overrides = self.overrides(&context.globals);
+        let config = settings::load(&context.home, &overrides)?;
+        let level = settings::start_log(&config)?;
         let format = config.log.format;
         let (first, second) = (stop_signal(1)?, stop_signal(2)?);
-        let hangups = ignored_hangups()?;
+        let mut hangups = signals::take(SignalKind::hangup())?;
         let Started::Here(node) = start(context, config, Mode::Daemon, None, out).await? else {
             return Err(already().into());
+        };
+        let reload = node.reload();
+        // A terminal that closes must not end the node; a service manager means this by it.
+        let read_again = async {
+            while hangups.recv().await.is_some() {
+                reload.apply(settings::read(&context.home, &overrides), &level);
+            }
+            pending().await
         };
         tokio::select! {
             ended = node.run_until(first) => Ok(ended?),
             () = second => Err(impatient().into()),
             () = announce(socket, format, out) => Ok(()),
-            () = hangups => Ok(()),
+            () = read_again => Ok(()),
         }
     }
 
@@ -137,16 +146,6 @@ pub(super) fn stop_signal(times: u8) -> Result<impl Future<Output = ()>, UserErr
                 last = Some(Instant::now());
             }
         }
-    })
-}
-
-/// Takes SIGHUP and does nothing; never ends. A terminal that closes must not end the node, and
-/// what a service manager means by it (read the settings again) is not there yet.
-fn ignored_hangups() -> Result<impl Future<Output = ()>, UserError> {
-    let mut hangup = signals::take(SignalKind::hangup())?;
-    Ok(async move {
-        while hangup.recv().await.is_some() {}
-        pending::<()>().await;
     })
 }
 

@@ -44,6 +44,9 @@ impl ExportEnvelope {
                 UserError::usage("terminal", "envelopes are no text to look at", hint).into()
             );
         }
+        if let Some(id) = self.id.as_deref() {
+            check_id(id)?;
+        }
         let mut page = client.export(self.id.as_deref(), None).await?;
         if self.id.is_some() {
             check(&page)?;
@@ -63,6 +66,17 @@ impl ExportEnvelope {
         summary.tell(out);
         Ok(())
     }
+}
+
+/// A name or half an id is a slip that deserves more than "bad request".
+fn check_id(id: &str) -> Result<(), UserError> {
+    let is_digit = |c: u8| c.is_ascii_digit() || (b'a'..=b'f').contains(&c);
+    if id.len() == 32 && id.bytes().all(is_digit) {
+        return Ok(());
+    }
+    let message = "a message id has 32 digits of 0-9 and a-f";
+    let hint = "`bitchat queue list` shows the ids; `bitchat export-envelope --all` takes all";
+    Err(UserError::usage("bad_request", message, hint))
 }
 
 /// Whether the one message that was asked for is there.

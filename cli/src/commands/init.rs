@@ -19,7 +19,7 @@ const WORDS_PER_LINE: usize = 4;
 
 /// Create a profile: keys, settings, an empty history
 ///
-/// Shows 24 words, once. They restore the account on another device; nothing else does.
+/// Shows 24 words. They restore the account on another device; nothing else but a backup does.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Init {
     /// What contacts see as your name [default: none]
@@ -77,7 +77,7 @@ impl Init {
         })?;
         if !self.recover {
             out.remark(
-                "Write these 24 words down. They are shown this once and restore the account.",
+                "Write these 24 words down. They restore the account; `bitchat key words` shows them again.",
             );
             if io::stdout().is_terminal() {
                 out.remark("Clear the screen afterwards.");
@@ -88,7 +88,7 @@ impl Init {
 }
 
 /// The words with their numbers, a few in a line.
-fn numbered(phrase: &str) -> Zeroizing<String> {
+pub(super) fn numbered(phrase: &str) -> Zeroizing<String> {
     let words: Vec<&str> = phrase.split_whitespace().collect();
     let mut number = 0_usize;
     let mut rows = Vec::new();

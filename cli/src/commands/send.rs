@@ -4,6 +4,7 @@
 //! queued · 7 an open circuit breaker · 8 unknown or ambiguous name · 10 rejected by the recipient.
 
 use std::io::{self, Read};
+use std::time::Duration;
 
 use bitchat_node::error::{Category, NodeError};
 use bitchat_proto::limits::TEXT_BYTES_MAX;
@@ -72,6 +73,10 @@ pub(super) fn outcome(delivery: &Delivery, wait: Wait, client: &Client) -> Resul
     }
     if reaches(&delivery.state, wait.state) {
         return Ok(());
+    }
+    if let Some(withheld) = &delivery.withheld {
+        let retry_after = Duration::from_millis(withheld.retry_after_ms);
+        return Err(NodeError::PeerUnavailable(retry_after).into());
     }
     let state = &delivery.state;
     let (so_far, hint) = if reaches(state, State::Delivered) {

@@ -42,7 +42,6 @@ fn describe(status: &client::Status, daemon: bool) -> String {
         ("connections", "connections"),
         ("contacts", "contacts"),
         ("nat", "nat"),
-        ("degradation", "degradation"),
         ("metrics", "metrics"),
         ("socket", "socket"),
         ("process", "pid"),
@@ -51,6 +50,10 @@ fn describe(status: &client::Status, daemon: bool) -> String {
             lines.push(format!("{label:<13} {value}"));
         }
     }
+    let degraded = status.other.get("degradation").and_then(Value::as_array);
+    let degraded: Vec<_> = degraded.into_iter().flatten().filter_map(plain).collect();
+    let degraded = if degraded.is_empty() { "none".to_owned() } else { degraded.join(", ") };
+    lines.push(format!("degradation   {degraded}"));
     if let Some(uptime) = status.other.get("uptime_ms").and_then(Value::as_u64) {
         lines.push(format!("up for        {}", brief(uptime)));
     }
@@ -65,6 +68,11 @@ fn describe(status: &client::Status, daemon: bool) -> String {
         "prekeys       {} X25519, {} ML-KEM left; sessions without any: {}",
         prekeys.x25519, prekeys.ml_kem, prekeys.last_resort_sessions
     ));
+    let breakers = &status.breakers;
+    if breakers.open + breakers.half_open > 0 {
+        let (open, trying) = (breakers.open, breakers.half_open);
+        lines.push(format!("breakers      {open} open, {trying} half open; see `bitchat peers`"));
+    }
     let addresses = status.addresses.iter();
     lines.extend(addresses.map(|address| format!("address       {}", sanitise::line(address))));
     for warning in &status.warnings {

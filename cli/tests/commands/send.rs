@@ -40,8 +40,23 @@ fn a_time_out_says_that_the_message_goes_on() {
     let ran = daemon.run("send bob hi --wait delivered --timeout 1500ms");
 
     let expected = "bitchat: error: not delivered within 1500ms: still queued, will go on\n\
-        bitchat: hint: see it with `bitchat queue list`\n";
+        bitchat: hint: see it with `bitchat queue show 00000000000000000000000000000001`\n";
     assert_eq!(ran.stderr, expected);
+}
+
+#[test]
+fn a_breaker_that_alone_was_in_the_way_has_an_exit_code_of_its_own() {
+    let daemon = FakeDaemon::start();
+    let mut withheld = delivery(ID, "queued");
+    withheld["withheld"] = json!({ "operation": "dial", "retry_after_ms": 1_500 });
+    daemon.answer("POST /v1/messages", 200, withheld);
+
+    let ran = daemon.run("send bob hi --json --wait delivered --timeout 50ms");
+
+    let error: serde_json::Value = serde_json::from_str(ran.stderr.trim()).unwrap();
+    assert_eq!(ran.code, Some(7), "{}", ran.stderr);
+    assert_eq!(error["error"]["code"], "peer_unavailable");
+    assert_eq!(error["error"]["retry_after_ms"], 1_500);
 }
 
 #[test]
@@ -59,7 +74,7 @@ fn a_time_out_says_how_far_the_message_came() {
         assert_eq!(ran.code, Some(6));
         let error = ran.stderr.lines().next().unwrap();
         assert_eq!(error, format!("bitchat: error: not {wait} within 1s: {so_far}"));
-        assert_eq!(ran.stderr.contains("queue list"), state != "delivered", "{}", ran.stderr);
+        assert_eq!(ran.stderr.contains("queue show"), state != "delivered", "{}", ran.stderr);
     }
 }
 
@@ -84,7 +99,7 @@ fn with_a_daemon_the_wait_ends_when_the_message_is_queued() {
     assert_eq!(ran.code, Some(0));
     let expected = json!({
         "to": "bob", "text": "hi", "wait": "queued", "timeout_ms": 30_000,
-        "expires_ms": 86_400_000,
+        "expires_ms": 86_400_000, "id": null,
     });
     assert_eq!(daemon.asked("POST /v1/messages")[0].body, expected);
 }

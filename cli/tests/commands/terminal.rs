@@ -32,8 +32,10 @@ fn daemon() -> FakeDaemon {
         "warnings": [{ "code": "c", "message": text, "hint": text }] });
     let row = json!({ "id": "01", "to": text, "state": text, "created_ms": u64::MAX,
         "expires_ms": 0, "attempts": 1, "bytes": 1 });
-    let peer =
-        json!({ "peer": text, "path": text, "rtt_ms": 1, "breakers": [text], "contact": text });
+    let breaker = json!({ "operation": text, "state": text, "failures": 1, "cause": text,
+        "until_ms": null, "retry_after_ms": null });
+    let peer = json!({ "peer": text, "connected": true, "path": text, "rtt_ms": 1,
+        "breakers": [breaker], "contact": text });
     let identity = json!({ "account": "a", "device": "d", "nickname": text, "addresses": [text] });
     let mut delivered = delivery("01", "sent");
     delivered["to"] = json!(text);

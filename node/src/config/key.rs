@@ -85,6 +85,30 @@ pub const KEYS: &[Key] = &[
         help: "Links to one peer at once.",
     },
     Key {
+        name: "breaker.failures",
+        kind: Kind::Number,
+        default: "5",
+        help: "Failures in a row with a peer after which it is left alone.",
+    },
+    Key {
+        name: "breaker.open_seconds",
+        kind: Kind::Number,
+        default: "60",
+        help: "For how long the first time; doubles while it goes on failing.",
+    },
+    Key {
+        name: "breaker.open_seconds_max",
+        kind: Kind::Number,
+        default: "900",
+        help: "What that doubles up to, before up to 20 % more at random.",
+    },
+    Key {
+        name: "breaker.probes",
+        kind: Kind::Number,
+        default: "3",
+        help: "Attempts let through then, and successes after which all is as before.",
+    },
+    Key {
         name: "privacy.read_receipts",
         kind: Kind::Flag,
         default: "false",
@@ -112,6 +136,14 @@ pub const KEYS: &[Key] = &[
 
 /// Switches of parts that this version does not have: `true` is refused.
 pub(super) const ABSENT: &[&str] = &["mailbox.enabled", "worker.enabled", "relay.enabled"];
+
+/// Keys that hold at once when the settings are read again, beside the whole of `[breaker]`.
+const LIVE: &[&str] = &["log.level"];
+
+/// Whether a key holds at once when the settings are read again.
+pub(super) fn is_live(name: &str) -> bool {
+    name.starts_with("breaker.") || LIVE.contains(&name)
+}
 
 /// Words that name secrets: a key with one of them is refused with the way out.
 const SECRET: &[&str] = &["passphrase", "password", "secret", "token", "phrase", "seed"];

@@ -133,12 +133,38 @@ fn a_value_of_the_wrong_kind_or_range_is_refused() {
         "[network]\nbootstrap = [\"/ip4/1.2.3.4/tcp/1\"]\n",
         "[limits]\nconnections = 0\n",
         "[limits]\nconnections = -1\n",
+        "[breaker]\nfailures = 0\n",
+        "[breaker]\nprobes = 17\n",
+        "[breaker]\nopen_seconds = 100_000\n",
+        "[breaker]\nopen_seconds = 60\nopen_seconds_max = 59\n",
         "[log]\nformat = \"xml\"\n",
         "[log]\nlevel = \"a=b=c\"\n",
     ] {
         let error = load(file, &[], &[]).unwrap_err();
         assert!(matches!(error, ConfigError::BadValue { origin: Origin::File, .. }), "{file}");
     }
+}
+
+#[test]
+fn the_thresholds_of_the_breakers_are_those_of_the_specification_or_of_the_file() {
+    assert_eq!(load("", &[], &[]).unwrap().engine().breaker, Policy::default());
+
+    let file = "[breaker]\nfailures = 2\nopen_seconds = 7\nopen_seconds_max = 8\nprobes = 1\n";
+    let policy = load(file, &[], &[]).unwrap().engine().breaker;
+
+    let (open_for, open_max) = (Duration::from_secs(7), Duration::from_secs(8));
+    assert_eq!(policy, Policy { failures: 2, open_for, open_max, probes: 1 });
+}
+
+#[test]
+fn what_holds_only_from_the_next_start_on_is_named() {
+    let file = "[breaker]\nfailures = 2\n[log]\nlevel = \"debug\"\nformat = \"json\"\n\
+        [network]\nmdns = false\n";
+    let (old, new) = (load("", &[], &[]).unwrap(), load(file, &[], &[]).unwrap());
+
+    assert_eq!(old.need_restart(&new), ["network.mdns", "log.format"]);
+    let forced = load(file, &[], &[("network.mdns", "true"), ("log.format", "pretty")]).unwrap();
+    assert_eq!(old.need_restart(&forced), Vec::<&str>::new());
 }
 
 #[test]

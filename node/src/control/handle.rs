@@ -16,11 +16,13 @@ use std::time::{Duration, Instant};
 
 use bitchat_protocol::engine::{Command, CommandError, Event, Reply};
 use bitchat_protocol::id::DeviceId;
+use bitchat_protocol::resilience::breaker::Counts;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::error::NodeError;
+use crate::metrics::label::Rung;
 use crate::metrics::{Metrics, WarningCode};
 
 /// The engine answers within one group commit; ten seconds mean that the disk hangs.
@@ -36,6 +38,8 @@ pub struct Request {
     pub command: Command,
     /// Where the answer goes.
     pub reply: oneshot::Sender<Result<Reply, CommandError>>,
+    /// The log's span of whoever asks, with its correlation id.
+    pub span: tracing::Span,
 }
 
 /// A running node, as the control API and the program see it. Cheap to clone.
@@ -64,14 +68,16 @@ pub struct NodeStatus {
     pub outbox: OutboxStatus,
     /// One-time prekeys of ours, as of the last change.
     pub prekeys: PrekeyStatus,
+    /// Circuit breakers by operation and state, as of the last change.
+    pub breakers: Counts,
     /// Where metrics and health are served, if they are.
     pub metrics: Option<SocketAddr>,
     /// The control socket.
     pub socket: PathBuf,
     /// When the node started.
     pub started: Instant,
-    /// [`Self::WHOLE`], or what is switched off because of a failure, e.g. [`Self::STORAGE`].
-    pub degradation: String,
+    /// The disk refuses: nothing new is taken.
+    pub storage_refuses: bool,
     /// What is known about address translation: `unknown`, `public` or `private`.
     pub nat: String,
 }
@@ -149,7 +155,8 @@ impl Handle {
     /// then the command may have been carried out all the same.
     pub async fn ask(&self, command: Command) -> Result<Reply, NodeError> {
         let (reply, answer) = oneshot::channel();
-        self.requests.try_send(Request { command, reply }).map_err(|error| match error {
+        let request = Request { command, reply, span: tracing::Span::current() };
+        self.requests.try_send(request).map_err(|error| match error {
             TrySendError::Full(_) => NodeError::Busy { retry_after: BUSY_FOR },
             TrySendError::Closed(_) => NodeError::Unavailable,
         })?;
@@ -185,12 +192,6 @@ impl Handle {
 }
 
 impl NodeStatus {
-    /// Nothing is switched off.
-    pub const WHOLE: &'static str = "none";
-
-    /// The disk refuses: nothing new is taken.
-    pub const STORAGE: &'static str = "storage";
-
     /// A node that has just begun to start.
     #[must_use]
     pub fn starting(socket: PathBuf, started: Instant) -> Self {
@@ -202,12 +203,33 @@ impl NodeStatus {
             peers: Vec::new(),
             outbox: OutboxStatus::default(),
             prekeys: PrekeyStatus::default(),
+            breakers: Counts::default(),
             metrics: None,
             socket,
             started,
-            degradation: Self::WHOLE.to_owned(),
+            storage_refuses: false,
             nat: "unknown".to_owned(),
         }
+    }
+
+    /// What does not work while the rest goes on.
+    #[must_use]
+    pub fn degraded(&self) -> Vec<Rung> {
+        let warned = |code| self.warnings.iter().any(|warning| warning.code == code);
+        let stands = |rung: &Rung| match rung {
+            Rung::Storage => self.storage_refuses,
+            Rung::Route => self.outbox.rows > 0 && self.peers.is_empty(),
+            Rung::Control => warned(WarningCode::ControlDown),
+            Rung::Metrics => warned(WarningCode::MetricsDown),
+            Rung::Clock => warned(WarningCode::ClockSkew),
+        };
+        Rung::ALL.iter().copied().filter(stands).collect()
+    }
+
+    /// Makes a warning stand, or ends it with `None`.
+    pub fn warn(&mut self, code: WarningCode, warning: Option<Warning>) {
+        self.warnings.retain(|standing| standing.code != code);
+        self.warnings.extend(warning);
     }
 }
 

@@ -69,10 +69,12 @@ pub(super) const fn status(error: &NodeError) -> StatusCode {
         | NodeError::Network { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         NodeError::Busy { .. }
         | NodeError::PassphrasePause { .. }
+        | NodeError::PassphraseContended
         | NodeError::Unavailable
         | NodeError::NoAnswer
         | NodeError::DaemonGone { .. } => StatusCode::SERVICE_UNAVAILABLE,
         NodeError::WaitTimedOut
+        | NodeError::PeerUnavailable(_)
         | NodeError::Expired
         | NodeError::Undeliverable
         | NodeError::Rejected => StatusCode::CONFLICT,
@@ -101,7 +103,9 @@ const fn command_status(error: &CommandError) -> StatusCode {
         | CommandError::SafetyMismatch
         | CommandError::Accepted(_)
         | CommandError::IdTaken(_) => StatusCode::CONFLICT,
-        CommandError::OutboxFull(_) | CommandError::IdsFull(_) => StatusCode::SERVICE_UNAVAILABLE,
+        CommandError::OutboxFull(_) | CommandError::IdsFull(_) | CommandError::DiskFull => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         CommandError::Store(_) | CommandError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

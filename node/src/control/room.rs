@@ -19,12 +19,41 @@ pub(crate) struct Room<L> {
     listener: L,
     places: Arc<Semaphore>,
     lifetime: Option<Duration>,
+    reserve: Option<Reserve>,
+}
+
+/// Places for when all others are taken, each for a short time.
+struct Reserve {
+    places: Arc<Semaphore>,
+    lifetime: Duration,
 }
 
 impl<L> Room<L> {
     /// At most `connections` at once; with a `lifetime`, each is cut off after it.
     pub(crate) fn new(listener: L, connections: usize, lifetime: Option<Duration>) -> Self {
-        Self { listener, places: Arc::new(Semaphore::new(connections)), lifetime }
+        Self { listener, places: Arc::new(Semaphore::new(connections)), lifetime, reserve: None }
+    }
+
+    /// So many more, cut off after `lifetime`: what is answered at once passes while others wait long.
+    pub(crate) fn with_reserve(self, connections: usize, lifetime: Duration) -> Self {
+        let places = Arc::new(Semaphore::new(connections));
+        Self { reserve: Some(Reserve { places, lifetime }), ..self }
+    }
+
+    /// A place, and how long it may be held.
+    async fn place(&mut self) -> (Option<OwnedSemaphorePermit>, Option<Duration>) {
+        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            return (Some(place), self.lifetime);
+        }
+        tracing::warn!("every place for a local connection is taken");
+        let place = Arc::clone(&self.places).acquire_owned();
+        let Some(reserve) = &self.reserve else {
+            return (place.await.ok(), self.lifetime); // Never `None`: nobody closes the semaphore.
+        };
+        tokio::select! {
+            place = place => (place.ok(), self.lifetime),
+            place = Arc::clone(&reserve.places).acquire_owned() => (place.ok(), Some(reserve.lifetime)),
+        }
     }
 }
 
@@ -33,23 +62,15 @@ impl<L: Listener> Listener for Room<L> {
     type Addr = L::Addr;
 
     async fn accept(&mut self) -> (Self::Io, L::Addr) {
-        let place = place(Arc::clone(&self.places)).await;
+        let (place, lifetime) = self.place().await;
         let (stream, address) = self.listener.accept().await;
-        let end = self.lifetime.map(|lifetime| Box::pin(sleep(lifetime)));
+        let end = lifetime.map(|lifetime| Box::pin(sleep(lifetime)));
         (Guest { stream, end, _place: place }, address)
     }
 
     fn local_addr(&self) -> io::Result<L::Addr> {
         self.listener.local_addr()
     }
-}
-
-async fn place(places: Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
-    if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
-        return Some(place);
-    }
-    tracing::warn!("every place for a local connection is taken");
-    places.acquire_owned().await.ok() // `None` never: nobody closes the semaphore.
 }
 
 /// A connection and its place.
@@ -118,6 +139,25 @@ mod tests {
         assert!(timeout(Duration::from_millis(50), room.accept()).await.is_err());
 
         drop(guest);
+        assert!(timeout(Duration::from_secs(5), room.accept()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn the_reserve_takes_one_more_and_not_for_long() {
+        let (room, address) = room(1, None).await;
+        let mut room = room.with_reserve(1, Duration::from_millis(20));
+        let _first = TcpStream::connect(address).await.unwrap();
+        let _second = TcpStream::connect(address).await.unwrap();
+        let _third = TcpStream::connect(address).await.unwrap();
+
+        let (mut guest, _) = room.accept().await;
+        let (mut short, _) = timeout(Duration::from_secs(5), room.accept()).await.unwrap();
+        assert!(timeout(Duration::from_millis(50), room.accept()).await.is_err());
+
+        let cut = timeout(Duration::from_secs(5), short.read(&mut [0; 1])).await.unwrap();
+        assert_eq!(cut.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(timeout(Duration::from_millis(50), guest.read(&mut [0; 1])).await.is_err());
+        drop(short);
         assert!(timeout(Duration::from_secs(5), room.accept()).await.is_ok());
     }
 

@@ -14,8 +14,16 @@ use tokio::time::sleep;
 use super::room::Room;
 use crate::error::NodeError;
 
-/// Connections at once. Beyond it, new ones wait in the kernel's queue.
+/// Connections at once, which may wait for long. Beyond them and the reserve, new ones wait in the
+/// kernel's queue.
 const CONNECTIONS_MAX: usize = 256;
+
+/// Connections beyond that, for what is answered at once: else a node whose places are all taken by
+/// those who wait could not say that it lives.
+const RESERVE: usize = 16;
+
+/// How long a connection of the reserve stands.
+const RESERVE_FOR: Duration = Duration::from_secs(1);
 
 /// How long open requests may take to end when the node stops.
 const DRAIN_FOR: Duration = Duration::from_secs(5);
@@ -69,7 +77,7 @@ pub async fn serve(
         let _ = stopping.send(()); // The other end is this function: gone only if it is.
     };
     // No lifetime: a wait may take a day.
-    let room = Room::new(Own(listener), CONNECTIONS_MAX, None);
+    let room = Room::new(Own(listener), CONNECTIONS_MAX, None).with_reserve(RESERVE, RESERVE_FOR);
     let server = axum::serve(room, router).with_graceful_shutdown(signal).into_future();
     let limit = async {
         let _ = stopped.await;

@@ -1,8 +1,12 @@
 //! The control API over a stand-in engine at the other end of the handle.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use axum::http::StatusCode;
+use bitchat_protocol::engine::BreakerView;
+use bitchat_protocol::resilience::breaker::{Operation, State};
+use bitchat_protocol::time::UnixMillis;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -10,6 +14,7 @@ mod envelopes;
 mod errors;
 mod fake;
 mod inbox;
+mod queue;
 mod unix;
 mod waits;
 
@@ -93,7 +98,7 @@ async fn contacts_are_added_listed_shown_changed_and_removed() {
 }
 
 /// The fields of a contact, in the order of the alphabet.
-const CONTACT: [&str; 14] = [
+const CONTACT: [&str; 15] = [
     "account",
     "addresses",
     "connected",
@@ -104,6 +109,7 @@ const CONTACT: [&str; 14] = [
     "nickname",
     "policy",
     "prekeys",
+    "read_receipts",
     "safety_code",
     "safety_number",
     "schema",
@@ -184,6 +190,48 @@ async fn peers_carry_the_name_of_their_contact() {
     assert_eq!(reply.json["peers"][1]["contact"], Value::Null);
     assert_eq!(reply.json["peers"][0]["rtt_ms"], 7);
     assert_eq!(reply.json["peers"][0]["breakers"], json!([]));
+}
+
+/// Also of a peer without a link: that is the one that somebody asks about.
+#[tokio::test]
+async fn peers_show_whom_a_breaker_holds_and_why() {
+    let node = Fake::start();
+    node.change(|status| status.peers = vec![fake::peer(9)]);
+    let open = BreakerView {
+        device: fake::device(2),
+        operation: Operation::Dial,
+        state: State::Open,
+        failures: 0,
+        cause: "why",
+        until: Some(UnixMillis(77)),
+        retry_after: Some(Duration::from_millis(5)),
+    };
+    let closed = |number| BreakerView {
+        device: fake::device(number),
+        state: State::Closed,
+        failures: 2,
+        until: None,
+        retry_after: None,
+        ..open.clone()
+    };
+    node.set(|fake| fake.breakers = vec![open.clone(), closed(9), closed(5)]);
+    node.change(|status| status.breakers[0] = [2, 0, 1]);
+
+    let peers = call(&node.router(), get("/v1/peers")).await.json["peers"].clone();
+
+    assert_eq!(
+        peers.as_array().unwrap().len(),
+        2,
+        "one that is closed and not connected is no news"
+    );
+    assert_eq!((&peers[0]["connected"], &peers[1]["connected"]), (&json!(true), &json!(false)));
+    assert_eq!((&peers[1]["contact"], &peers[1]["path"]), (&json!("bob"), &Value::Null));
+    assert_eq!(peers[0]["breakers"][0]["failures"], 2);
+    let expected = json!([{"operation": "dial", "state": "open", "failures": 0, "cause": "why",
+        "until_ms": 77, "retry_after_ms": 5}]);
+    assert_eq!(peers[1]["breakers"], expected);
+    let status = call(&node.router(), get("/v1/status")).await.json;
+    assert_eq!(status["breakers"], json!({"closed": 2, "half_open": 0, "open": 1}));
 }
 
 #[tokio::test]

@@ -9,12 +9,17 @@ use bitchat_protocol::engine::{
 use bitchat_protocol::prekey::PrekeyUse;
 use serde::Serialize;
 
-use super::handle::{NodeStatus, PeerStatus};
+use super::handle::NodeStatus;
 use super::peer_id;
+use crate::metrics::label::Rung;
 
 mod delivery;
+mod peers;
 
 pub(super) use delivery::{Delivery, Queued, Sent, Track};
+pub(super) use peers::{Peers, Withheld};
+
+use peers::Breakers;
 
 /// Version of every reply; grows when a field changes its meaning or goes.
 pub const SCHEMA: u32 = 1;
@@ -240,34 +245,6 @@ pub(super) struct Messages<T> {
     pub(super) messages: Vec<T>,
 }
 
-/// Every standing link.
-#[derive(Debug, Serialize)]
-pub(super) struct Peers {
-    pub(super) peers: Vec<Peer>,
-}
-
-/// A standing link.
-#[derive(Debug, Serialize)]
-pub(super) struct Peer {
-    peer: String,
-    path: String,
-    rtt_ms: Option<u64>,
-    breakers: Vec<String>,
-    contact: Option<String>,
-}
-
-impl Peer {
-    pub(super) fn new(status: PeerStatus, contact: Option<String>) -> Self {
-        Self {
-            peer: status.peer,
-            path: status.path,
-            rtt_ms: status.rtt_ms,
-            breakers: Vec::new(),
-            contact,
-        }
-    }
-}
-
 /// The node as a whole.
 #[derive(Debug, Serialize)]
 pub(super) struct Status {
@@ -284,7 +261,8 @@ pub(super) struct Status {
     contacts: Option<usize>,
     outbox: Outbox,
     prekeys: Prekeys,
-    degradation: String,
+    breakers: Breakers,
+    degradation: Vec<&'static str>,
     metrics: Option<String>,
     socket: String,
     pid: u32,
@@ -317,6 +295,7 @@ impl Status {
         identity: Option<IdentityView>,
         contacts: Option<usize>,
     ) -> Self {
+        let degradation = status.degraded().into_iter().map(Rung::as_str).collect();
         let warnings = status.warnings.into_iter().map(|warning| Warned {
             code: warning.code.as_str(),
             message: warning.message,
@@ -340,7 +319,8 @@ impl Status {
                 ml_kem: status.prekeys.ml_kem,
                 last_resort_sessions: status.prekeys.last_resort_sessions,
             },
-            degradation: status.degradation,
+            breakers: status.breakers.into(),
+            degradation,
             metrics: status.metrics.map(|address| address.to_string()),
             socket: status.socket.display().to_string(),
             pid: std::process::id(),

@@ -14,8 +14,9 @@ pub(super) fn warnings(seen: CopiesSeen) -> Vec<Warning> {
     if seen.superseded {
         warnings.push(warning(
             WarningCode::Superseded,
-            "this account was restored on a newer device; contacts talk to that one",
-            "stop this node for good; messages that wait here are not delivered any more",
+            "this account has a later device; contacts talk to that one",
+            "if you use that one, stop this node for good: what waits here is not delivered; if this is the \
+             one that you use: `bitchat key reclaim`",
         ));
     }
     if seen.copied {

@@ -20,6 +20,7 @@ impl Driver {
     fn carry_out(&mut self, output: Output) {
         match output {
             Output::Persist(batch) => {
+                self.traces.sealed(batch.id);
                 let submitted =
                     self.running.as_ref().map(|Running { committer, .. }| committer.submit(batch));
                 if let Some(Err(refused)) = submitted {
@@ -30,6 +31,7 @@ impl Driver {
                 }
             }
             Output::Send { peer, token, frame } => {
+                tracing::trace!(token = token.0, bytes = frame.len(), "leaves");
                 self.outgoing.push_back(network::Command::Send { peer, token, frame });
             }
             Output::Refuse { peer, number, code, retry_after } => {

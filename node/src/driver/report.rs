@@ -1,13 +1,13 @@
 //! What the node tells operators: status, gauges, warnings.
 
 use bitchat_protocol::copies::CopiesSeen;
-use bitchat_protocol::engine::Fact;
+use bitchat_protocol::engine::{Fact, Input};
 use bitchat_protocol::prekey::PrekeyUse;
 
 use super::{Driver, copies};
-use crate::control::{NodeStatus, OutboxStatus, PeerStatus, Warning, peer_id};
-use crate::metrics::WarningCode;
-use crate::metrics::label::{Direction, Transport};
+use crate::control::{OutboxStatus, PeerStatus, Warning, peer_id};
+use crate::metrics::label::{Direction, Queue, Transport};
+use crate::metrics::{Traffic, WarningCode};
 use crate::network::{Count, PeerInfo};
 
 impl Driver {
@@ -20,6 +20,10 @@ impl Driver {
         }
         if let Fact::KeysUnanswered { changed, blocked } = fact {
             self.keys = (*changed, *blocked);
+            self.report();
+        }
+        if let Fact::ClockJumped { skew_ms } = fact {
+            self.skew_ms = *skew_ms;
             self.report();
         }
         match level(fact) {
@@ -36,6 +40,9 @@ impl Driver {
         if let Fact::Outbox { rows, oldest_ms } = fact {
             let outbox = OutboxStatus { rows: *rows, oldest_ms: *oldest_ms };
             status.send_modify(|status| status.outbox = outbox);
+        }
+        if let Fact::Breakers(counts) = fact {
+            status.send_modify(|status| status.breakers = *counts);
         }
         if let Fact::Prekeys(left) = fact {
             status.send_modify(|status| {
@@ -63,13 +70,14 @@ impl Driver {
     }
 
     pub(super) fn every_second(&mut self) {
+        self.look_at_room();
         self.reopen();
-        let full = self.running.as_ref().is_some_and(|running| !running.store.has_room());
-        if full != self.full {
-            tracing::warn!(full, "room on the disk");
-            self.full = full;
+        self.release_held();
+        if self.is_open() && self.may_write() {
+            self.feed(Input::Timeout); // An idle engine learns of a clock that was set.
         }
         self.report_erasure();
+        self.report_queues();
         self.report();
     }
 
@@ -95,28 +103,47 @@ impl Driver {
         });
     }
 
+    /// Publishes where something waits, and what the network counted.
+    fn report_queues(&self) {
+        let (ends, counted) = (&self.ends, &self.ends.counters);
+        for (queue, count) in [
+            (Queue::Commands, ends.requests.len()),
+            (Queue::Heard, ends.heard.len()),
+            (Queue::Outgoing, self.outgoing.len()),
+            (Queue::Replies, self.replies.len()),
+        ] {
+            ends.metrics.queued(queue, count);
+        }
+        ends.metrics.traffic(&Traffic {
+            frames: [counted.frames_in.get(), counted.frames_out.get()],
+            streams: [counted.streams_accepted.get(), counted.streams_opened.get()],
+            refusals: [counted.refusals_in.get(), counted.refusals_out.get()],
+            dials_failed: counted.dials_failed.get(),
+            connections_refused: counted.connections_refused.get(),
+        });
+    }
+
     /// Publishes what changed since the last time.
     pub(super) fn report(&mut self) {
         let peers = self.ends.peers.borrow().clone();
-        let storage = self.full || self.running.is_none();
+        let storage = self.storage_refuses();
         let ready = !storage && (!self.ends.listens || !self.addresses.is_empty());
-        let keys = key_warning(self.keys);
+        let (disk, keys) = (self.disk_warning(), key_warning(self.keys));
+        let clock = clock_warning(self.skew_ms);
         self.ends.status.send_modify(|status| {
             status.ready = ready;
             status.peers = peers.iter().map(peer_status).collect();
             status.addresses.clone_from(&self.addresses);
-            let degradation = if storage { NodeStatus::STORAGE } else { NodeStatus::WHOLE };
-            degradation.clone_into(&mut status.degradation);
-            let ours =
-                [WarningCode::DiskLow, WarningCode::PrekeysLow, WarningCode::UnverifiedKeyChange];
-            status.warnings.retain(|warning| !ours.contains(&warning.code));
+            status.storage_refuses = storage;
             let exhausted = status.prekeys.is_exhausted() && self.running.is_some();
-            status.warnings.extend(storage.then(disk_low));
-            status.warnings.extend(exhausted.then(prekeys_low));
-            status.warnings.extend(keys);
+            status.warn(WarningCode::DiskLow, disk);
+            status.warn(WarningCode::PrekeysLow, exhausted.then(prekeys_low));
+            status.warn(WarningCode::UnverifiedKeyChange, keys);
+            status.warn(WarningCode::ClockSkew, clock);
         });
         let standing: Vec<_> = self.ends.status.borrow().warnings.iter().map(|w| w.code).collect();
         self.ends.metrics.warnings(standing);
+        self.ends.metrics.degraded(&self.ends.status.borrow().degraded());
         self.report_links();
     }
 
@@ -173,12 +200,17 @@ fn overdue(failure: Option<&str>) -> Warning {
     }
 }
 
-fn disk_low() -> Warning {
-    Warning {
-        code: WarningCode::DiskLow,
-        message: "the disk is full or does not take writes; nothing new is taken".to_owned(),
-        hint: "free some space; the node goes on by itself".to_owned(),
-    }
+/// The wall clock is not where it would be if nobody had set it.
+fn clock_warning(skew_ms: i64) -> Option<Warning> {
+    let seconds = skew_ms.unsigned_abs() / 1_000;
+    let direction = if skew_ms > 0 { "ahead" } else { "back" };
+    (skew_ms != 0).then(|| Warning {
+        code: WarningCode::ClockSkew,
+        message: format!(
+            "the clock was set {direction} by {seconds} s while the node ran; nothing expires for it"
+        ),
+        hint: "set it right (`timedatectl`); if it is right now, restart the node".to_owned(),
+    })
 }
 
 fn prekeys_low() -> Warning {
@@ -217,7 +249,7 @@ enum Level {
 const fn level(fact: &Fact) -> Level {
     match fact {
         Fact::Bug(_) => Level::Error,
-        Fact::BoundReached(_) | Fact::KeyChanged { .. } => Level::Warn,
+        Fact::BoundReached(_) | Fact::KeyChanged { .. } | Fact::ClockJumped { .. } => Level::Warn,
         Fact::SessionHealed(_)
         | Fact::Unreadable(_)
         | Fact::Refused(_)
@@ -225,10 +257,12 @@ const fn level(fact: &Fact) -> Level {
         | Fact::RateLimited(_)
         | Fact::SessionFounded { .. }
         | Fact::PrekeysExhausted
+        | Fact::BreakerMoved(_)
         | Fact::KeysEvicted(_)
         | Fact::Gap => Level::Debug,
         Fact::Outbox { .. }
         | Fact::KeysUnanswered { .. }
+        | Fact::Breakers(_)
         | Fact::Queued
         | Fact::Copies(_)
         | Fact::Reached { .. }

@@ -1,5 +1,7 @@
 //! Code and category of every error, and the messages of refused commands.
 
+use std::time::Duration;
+
 use bitchat_protocol::engine::CommandError;
 
 use super::{Category, NodeError};
@@ -22,6 +24,7 @@ impl NodeError {
             Self::WrongPassphrase => "wrong_passphrase",
             Self::WrongFactors => "wrong_factors",
             Self::PassphrasePause { .. } => "passphrase_pause",
+            Self::PassphraseContended => "passphrase_contended",
             Self::NoKeyFile => "no_key_file",
             Self::KeyFile { .. } => "key_file",
             Self::WeakPassphrase { .. } => "weak_passphrase",
@@ -42,6 +45,7 @@ impl NodeError {
             Self::Unavailable => "unavailable",
             Self::NoAnswer => "no_answer",
             Self::WaitTimedOut => "timed_out",
+            Self::PeerUnavailable(_) => "peer_unavailable",
             Self::Expired => "expired",
             Self::Undeliverable => "undeliverable",
             Self::Rejected => "rejected",
@@ -95,8 +99,11 @@ impl NodeError {
             | Self::KdfDowngrade
             | Self::BackupPassphrase
             | Self::BackupDamaged { .. } => Category::Verification,
-            Self::Busy { .. } | Self::PassphrasePause { .. } => Category::RateLimited,
+            Self::Busy { .. } | Self::PassphrasePause { .. } | Self::PassphraseContended => {
+                Category::RateLimited
+            }
             Self::NoAnswer | Self::WaitTimedOut => Category::TimedOut,
+            Self::PeerUnavailable(_) => Category::BreakerOpen,
             Self::Rejected => Category::Rejected,
             Self::NoRoute => Category::NotFound,
             Self::Protocol(error) => command_category(error),
@@ -127,6 +134,7 @@ const fn command_code(error: &CommandError) -> &'static str {
         CommandError::IdsFull(_) => "ids_full",
         CommandError::OutboxFull(_) => "outbox_full",
         CommandError::OutOfRange(_) => "out_of_range",
+        CommandError::DiskFull => "disk_full",
         CommandError::Store(_) => "store",
         CommandError::Internal(_) => "internal",
     }
@@ -153,9 +161,17 @@ const fn command_category(error: &CommandError) -> Category {
         CommandError::KeyChanged | CommandError::KeyUnproven => Category::Untrusted,
         CommandError::SafetyMismatch => Category::Verification,
         CommandError::OutboxFull(_) | CommandError::IdsFull(_) => Category::RateLimited,
-        CommandError::Store(_) => Category::Store,
+        CommandError::DiskFull | CommandError::Store(_) => Category::Store,
         CommandError::Internal(_) => Category::Internal,
     }
+}
+
+/// How long until a refused command can pass, where waiting alone may help.
+pub(super) const fn command_retry_after(error: &CommandError) -> Option<Duration> {
+    if matches!(error, CommandError::DiskFull) {
+        return Some(Duration::from_secs(5));
+    }
+    if matches!(error, CommandError::OutboxFull(_)) { Some(Duration::from_secs(30)) } else { None }
 }
 
 /// The message of a refused command. Differs from its `Display` where that says too much for an
@@ -192,6 +208,7 @@ pub(super) fn command_message(error: &CommandError) -> String {
         | CommandError::Accepted(_)
         | CommandError::IdsFull(_)
         | CommandError::OutboxFull(_)
+        | CommandError::DiskFull
         | CommandError::OutOfRange(_) => error.to_string(),
     }
 }

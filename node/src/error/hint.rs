@@ -8,6 +8,7 @@ use bitchat_protocol::engine::CommandError;
 use super::NodeError;
 
 const DISK: &str = "look at the free space and health of the disk (`df -h`), then try again";
+const ROOM: &str = "free some space (`df -h`); the node goes on by itself, and nothing is lost";
 const ROTATE: &str =
     "look at the free space of the disk (`df -h`), then run `bitchat key rotate` again";
 const RECOVER: &str = "keep a copy of the home, then set up an empty one with \
@@ -16,8 +17,12 @@ const AGAIN: &str = "type it again; if it is lost: `bitchat init --recover` with
 const FACTORS: &str = "type the passphrase again and see that this is the right key file; if either \
     is lost: `bitchat init --recover` with your 24 words";
 const PAUSE: &str = "wait that long, then try again; the right passphrase ends the pauses";
+const EXISTS: &str = "use it (`bitchat key words` shows its 24 words), or name another by \
+    `--home DIR` or `--profile NAME`";
+const CONTENDED: &str = "wait for it, or see what hangs: `ps -C bitchat`; then try again";
 const NETWORK: &str = "look at the network of this machine (`ip addr`), then try again";
 const LISTEN: &str = "give another address: `bitchat daemon --listen /ip4/0.0.0.0/tcp/0`";
+const ALONE: &str = "it goes on by itself; see `bitchat peers` for the cause";
 const REPORT: &str = "this is a bug: report it with the correlation id and the log";
 
 impl NodeError {
@@ -34,9 +39,7 @@ impl NodeError {
                 "stop the other `bitchat` of this profile or talk to it through its socket"
             }
             Self::NoProfile { .. } => "create one with `bitchat init`",
-            Self::ProfileExists { .. } => {
-                "use it, or name another by `--home DIR` or `--profile NAME`"
-            }
+            Self::ProfileExists { .. } => EXISTS,
             Self::StoreCorrupt { .. } | Self::KeystoreCorrupt { .. } | Self::KdfDowngrade => {
                 RECOVER
             }
@@ -49,6 +52,7 @@ impl NodeError {
             Self::WrongPassphrase => AGAIN,
             Self::WrongFactors => FACTORS,
             Self::PassphrasePause { .. } => PAUSE,
+            Self::PassphraseContended => CONTENDED,
             Self::NoKeyFile => "name it with `--key-file FILE`",
             Self::WeakPassphrase { .. } => "take four or more unrelated words",
             Self::BadPhrase { .. } => "type the 24 words in their order, separated by spaces",
@@ -66,6 +70,7 @@ impl NodeError {
                 "see `bitchat status`; if it does not answer either, restart the daemon"
             }
             Self::WaitTimedOut => "it goes on by itself; see `bitchat queue list`",
+            Self::PeerUnavailable(_) => ALONE,
             Self::Expired => "send it again with a longer `--expires`",
             Self::Undeliverable => {
                 "ask the contact for a new invitation and `bitchat contact add` it"
@@ -122,6 +127,7 @@ const fn command_hint(error: &CommandError) -> &'static str {
         CommandError::IdsFull(_) => "send without `--id`, or wait until old ids are 45 days old",
         CommandError::OutboxFull(_) => "wait until some are delivered: `bitchat queue list`",
         CommandError::OutOfRange(_) => "see `bitchat help` for what is allowed",
+        CommandError::DiskFull => ROOM,
         CommandError::Store(_) => DISK,
         CommandError::Internal(_) => REPORT,
     }

@@ -40,7 +40,7 @@ async fn a_node_that_is_not_ready_names_the_check_and_stays_live() {
     let cases: [(&str, Change); 3] = [
         ("started", |status| status.ready = false),
         ("not_draining", |status| (status.draining, status.ready) = (true, false)),
-        ("storage", |status| status.degradation = NodeStatus::STORAGE.to_owned()),
+        ("storage", |status| status.storage_refuses = true),
     ];
     for (check, change) in cases {
         let node = Node::start();

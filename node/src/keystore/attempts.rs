@@ -8,7 +8,8 @@
 //!
 //! Counted *before* the work, so that a killed attempt counts as well, and under a lock of its own, so
 //! that many processes at once get no more tries than one. It slows down whoever sits at the program;
-//! whoever has the disk is slowed down by Argon2 alone.
+//! whoever has the disk is slowed down by Argon2 alone. The room for counting is taken when the key
+//! store is made: a full disk does not keep the owner out, and what cannot be counted is not tried.
 //!
 //! # Clocks
 //!
@@ -16,8 +17,10 @@
 //! does: one that was set back starts the pause anew, which so never lasts longer than itself; one
 //! that was set forward ends the present pause, and the next attempt starts one in the new time.
 
+mod slots;
+
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -27,8 +30,9 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use slots::{Content, Slots};
+
 use super::KeystoreError;
-use crate::home::disk;
 
 /// Wrong passphrases that cost nothing: typing errors.
 const FREE: u32 = 5;
@@ -48,6 +52,7 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Attempt {
     path: PathBuf,
     record: Record,
+    slots: Slots,
     _lock: File,
 }
 
@@ -88,8 +93,8 @@ impl Attempt {
         let lock = lock(&keystore.with_extension("lock"))?;
         let path = keystore.with_extension("attempts");
         let now = Reading::now();
-        let record = read(&path, &now)?;
-        let mut attempt = Self { path, record, _lock: lock };
+        let (slots, record) = read(&path, &now)?;
+        let mut attempt = Self { path, record, slots, _lock: lock };
         match attempt.record.verdict(&now) {
             Verdict::Free => Ok(attempt),
             Verdict::Wait(retry_after) => Err(KeystoreError::Paused { retry_after }),
@@ -98,6 +103,19 @@ impl Attempt {
                 attempt.write()?;
                 Err(KeystoreError::Paused { retry_after: pause(attempt.record.failures) })
             }
+        }
+    }
+
+    /// Takes the room on disk that counting needs, if it is not taken yet.
+    pub(super) fn prepare(keystore: &Path) -> Result<(), KeystoreError> {
+        let lock = lock(&keystore.with_extension("lock"))?;
+        let path = keystore.with_extension("attempts");
+        match Slots::read(&path).map_err(|source| failed(&path, source))? {
+            (slots, Content::Missing) => {
+                let record = Record { failures: 0, at: Reading::now() };
+                Self { path, record, slots, _lock: lock }.write()
+            }
+            _ => Ok(()),
         }
     }
 
@@ -117,18 +135,17 @@ impl Attempt {
     }
 
     /// The passphrase was right: nothing is held against the next one.
-    pub(super) fn right(self) {
-        let removed =
-            fs::remove_file(&self.path).and_then(|()| disk::sync_dir(&disk::parent(&self.path)));
-        if let Err(error) = removed {
+    pub(super) fn right(mut self) {
+        self.record.failures = 0;
+        if let Err(error) = self.write() {
             tracing::warn!(%error, "wrong passphrases are not forgotten");
         }
     }
 
-    fn write(&self) -> Result<(), KeystoreError> {
-        let text = serde_json::to_vec(&self.record);
+    fn write(&mut self) -> Result<(), KeystoreError> {
+        let text = serde_json::to_string(&self.record);
         let text = text.map_err(|_| KeystoreError::Bug("attempts do not serialise"))?;
-        disk::replace_private(&self.path, &text).map_err(|source| failed(&self.path, source))
+        self.slots.write(&text).map_err(|source| failed(&self.path, source))
     }
 }
 
@@ -185,21 +202,25 @@ fn millis(duration: Duration) -> u64 {
 
 /// The record on disk. One that says nothing sensible stands for the first pause: it must neither
 /// free nor lock anybody.
-fn read(path: &Path, now: &Reading) -> Result<Record, KeystoreError> {
-    let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Ok(Record { failures: 0, at: now.clone() });
-        }
-        Err(source) => return Err(failed(path, source)),
-    };
+fn read(path: &Path, now: &Reading) -> Result<(Slots, Record), KeystoreError> {
     // A time far ahead is what `Verdict::Again` mends.
     let unknown = Reading { wall_ms: u64::MAX, uptime: None };
-    Ok(serde_json::from_slice(&bytes).unwrap_or(Record { failures: FREE, at: unknown }))
+    let nonsense = Record { failures: FREE, at: unknown };
+    let (slots, content) = Slots::read(path).map_err(|source| failed(path, source))?;
+    let record = match content {
+        Content::Missing => Record { failures: 0, at: now.clone() },
+        Content::Damaged => nonsense,
+        Content::Text(text) => serde_json::from_str(&text).unwrap_or(nonsense),
+    };
+    Ok((slots, record))
 }
 
-/// Takes the lock. It lies beside the record, which is replaced and could not carry one.
+/// Takes the lock. It lies beside the record, which is replaced when it is damaged.
 fn lock(path: &Path) -> Result<File, KeystoreError> {
+    lock_within(path, LOCK_PATIENCE)
+}
+
+fn lock_within(path: &Path, patience: Duration) -> Result<File, KeystoreError> {
     let mut options = OpenOptions::new();
     let file = options.write(true).create(true).truncate(false).mode(0o600).open(path);
     let file = file.map_err(|source| failed(path, source))?;
@@ -207,11 +228,11 @@ fn lock(path: &Path) -> Result<File, KeystoreError> {
     loop {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(file),
-            Err(Errno::WOULDBLOCK) if started.elapsed() < LOCK_PATIENCE => {
+            Err(Errno::WOULDBLOCK) if started.elapsed() < patience => {
                 thread::sleep(Duration::from_millis(10));
             }
             Err(Errno::WOULDBLOCK) => {
-                return Err(KeystoreError::Paused { retry_after: LOCK_PATIENCE });
+                return Err(KeystoreError::Contended);
             }
             Err(errno) => return Err(failed(path, errno.into())),
         }
@@ -223,4 +244,4 @@ fn failed(path: &Path, source: io::Error) -> KeystoreError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

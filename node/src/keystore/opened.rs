@@ -1,12 +1,14 @@
-//! An opened key store, and the two ways to change one: other factors, another data key.
+//! An opened key store, and the ways to change one: other factors, another data key, another
+//! generation.
 //!
-//! Both rewrite the file in one step: after a crash it is the old one or the new one.
+//! Each rewrites the file in one step: after a crash it is the old one or the new one.
 
 use std::path::{Path, PathBuf};
 
 use bitchat_protocol::crypto::{Secret, wiped};
 use rand_core::CryptoRng;
 
+use super::attempts::Attempt;
 use super::file::{File, Header, Kdf};
 use super::{
     Factors, KdfParameters, KeystoreError, Protection, SECRETS_CONTEXT, Secrets, StoreKeys,
@@ -101,8 +103,28 @@ impl Opened {
         let header = Header { kdf, salt };
         let dek = seal(rng, &kek, &header.associated(), self.dek.expose())?;
         let file = File { header, dek, ..self.file.clone() };
+        Attempt::prepare(&self.path)?;
         write(&self.path, &file)?;
         (self.file, self.kek) = (file, kek);
+        Ok(())
+    }
+
+    /// Gives the device another generation; durable when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`KeystoreError::Io`]; the old one stands then.
+    pub fn certify(
+        &mut self,
+        generation: u64,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(), KeystoreError> {
+        let secrets = Secrets { generation, ..self.secrets.duplicate() };
+        let secrets = seal(rng, &secrets_key(&self.dek), SECRETS_CONTEXT, &secrets.encode())?;
+        let file = File { secrets, ..self.file.clone() };
+        write(&self.path, &file)?;
+        self.secrets.generation = generation;
+        self.file = file;
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! Every family: name, help, labels, buckets.
 
+mod node;
+
 use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -10,10 +12,14 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use super::breakers::BreakerMetrics;
 use super::label::{
     Algorithm, Direction, Founding, HealReason, KeyOutcome, Kind, Limit, Reason, Role, Route,
     Stage, Transport, WarningCode,
 };
+
+pub use node::Traffic;
+pub(super) use node::{ByQueue, ByRung, NodeFamilies};
 
 /// From a loopback chat to a message that waits a day for a mailbox.
 const DELIVERY_BUCKETS: [f64; 14] =
@@ -142,8 +148,10 @@ pub(super) struct Families {
     pub(super) control_requests: Family<ByRequest, Counter>,
     pub(super) control_request_seconds: Histograms<ByRoute>,
     pub(super) errors: Family<ByError, Counter>,
+    pub(super) breakers: BreakerMetrics,
     pub(super) panics: Counter,
     pub(super) warning: Family<ByWarning, Gauge>,
+    pub(super) node: NodeFamilies,
 }
 
 impl Families {
@@ -155,6 +163,8 @@ impl Families {
         families.register_sessions(registry);
         families.register_prekeys(registry);
         families.register_node(registry);
+        families.breakers.register(registry);
+        families.node.register(registry);
         families.start_at_zero();
         families
     }
@@ -194,8 +204,10 @@ impl Families {
                 Histogram::new(REQUEST_BUCKETS)
             }),
             errors: Family::default(),
+            breakers: BreakerMetrics::default(),
             panics: Counter::default(),
             warning: Family::default(),
+            node: NodeFamilies::default(),
         }
     }
 
@@ -228,11 +240,9 @@ impl Families {
         );
         registry.register("refused", "Frames of peers that were refused", self.refused.clone());
         registry.register("retries", "Frames that were sent again", self.retries.clone());
-        registry.register(
-            "retry_budget_exhausted",
-            "Times that a frame waited to be sent again because the retry budget was used up",
-            self.retry_budget_exhausted.clone(),
-        );
+        let held =
+            "Times that a frame waited to be sent again because the retry budget was used up";
+        registry.register("retry_budget_exhausted", held, self.retry_budget_exhausted.clone());
         let sends_known = "Texts that were sent again under their id, and not twice";
         registry.register("sends_known", sends_known, self.sends_known.clone());
         registry.register(
@@ -258,11 +268,8 @@ impl Families {
             "Sessions started anew because a contact's message did not open",
             self.session_heals.clone(),
         );
-        registry.register(
-            "unreadable",
-            "Messages that a contact could not open and that were sent again",
-            self.unreadable.clone(),
-        );
+        let unreadable = "Messages that a contact could not open and that were sent again";
+        registry.register("unreadable", unreadable, self.unreadable.clone());
         registry.register(
             "key_changes",
             "Contacts whose device or keys changed",
@@ -359,6 +366,7 @@ impl Families {
     }
 
     fn start_at_zero(&self) {
+        self.node.start_at_zero();
         for &transport in Transport::ALL {
             for &direction in Direction::ALL {
                 drop(self.connections.get_or_create(&Link { transport, direction }));

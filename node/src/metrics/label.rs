@@ -57,10 +57,48 @@ label! {
         StoreOld => "store_old",
         /// The configuration or the way of starting lowers the protection.
         ConfigInsecure => "config_insecure",
+        /// Settings that were read again are refused.
+        ConfigRejected => "config_rejected",
+        /// Settings changed that hold from the next start on.
+        RestartNeeded => "restart_needed",
         /// The metrics port was taken; another one is used.
         MetricsPort => "metrics_port",
         /// What was deleted more than an hour ago could still be read with our keys.
         ErasureOverdue => "erasure_overdue",
+        /// Health and metrics are not served; it is tried again.
+        MetricsDown => "metrics_down",
+        /// The control socket is not served; it is tried again.
+        ControlDown => "control_down",
+    }
+}
+
+label! {
+    /// A part of the node that does not work while the others go on.
+    Rung {
+        /// The disk refuses: nothing new is taken, what is there can be read.
+        Storage => "storage",
+        /// Messages wait and nobody is linked.
+        Route => "route",
+        /// Nobody can talk to the daemon.
+        Control => "control",
+        /// Health and metrics are not served.
+        Metrics => "metrics",
+        /// The wall clock was set: what expires does so by the time that has passed.
+        Clock => "clock",
+    }
+}
+
+label! {
+    /// Where something waits.
+    Queue {
+        /// Commands of users and programs, for the engine.
+        Commands => "commands",
+        /// What peers sent, for the engine.
+        Heard => "heard",
+        /// What the engine decided, for the network.
+        Outgoing => "outgoing",
+        /// Whoever asked and waits for the disk.
+        Replies => "replies",
     }
 }
 

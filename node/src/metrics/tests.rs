@@ -9,6 +9,7 @@ use bitchat_protocol::copies::CopiesSeen;
 use bitchat_protocol::engine::{DeliveryState, RateClass};
 use bitchat_protocol::id::MessageId;
 use bitchat_protocol::prekey::{PrekeyUse, Remaining};
+use bitchat_protocol::resilience::breaker::{Move, Operation, State};
 
 use super::*;
 
@@ -269,6 +270,8 @@ fn every_label_value_stands_in_the_document() {
         Algorithm::ALL.iter().map(|value| value.as_str()).collect(),
         Route::ALL.iter().map(|value| value.as_str()).collect(),
         WarningCode::ALL.iter().map(|value| value.as_str()).collect(),
+        Rung::ALL.iter().map(|value| value.as_str()).collect(),
+        Queue::ALL.iter().map(|value| value.as_str()).collect(),
     ];
 
     for value in ours.iter().flatten() {
@@ -330,6 +333,8 @@ fn exercised() -> Metrics {
     metrics
 }
 
+const OPENED: Move = Move { operation: Operation::Dial, from: State::Closed, to: State::Open };
+
 /// One of each fact.
 fn facts() -> Vec<Fact> {
     vec![
@@ -345,6 +350,8 @@ fn facts() -> Vec<Fact> {
         Fact::SessionFounded { initiator: true, prekeys: PrekeyUse::LastResort },
         Fact::Prekeys(Remaining { x25519: 99, ml_kem: 98 }),
         Fact::PrekeysExhausted,
+        Fact::BreakerMoved(OPENED),
+        Fact::Breakers([[1, 2, 3]; 6]),
         Fact::SessionHealed("decrypt"),
         Fact::SessionHealed("something new"),
         Fact::Unreadable(6),

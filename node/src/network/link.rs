@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bitchat_proto::limits::FRAME_BYTES_MAX;
+use bitchat_proto::stream::Kind;
 use bitchat_protocol::engine::SendToken;
 use bitchat_protocol::id::DeviceId;
 use futures::AsyncReadExt as _;
@@ -28,7 +29,6 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::bytes::BytesMut;
 use tokio_util::sync::CancellationToken;
 
-use super::codec::Kind;
 use super::ledger::Ledger;
 use super::swarm::MESSAGES;
 use super::{Event, Limits, NetworkCounters};

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use bitchat_proto::stream::Control;
 use bitchat_protocol::id::DeviceId;
 use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::codec::Control;
 use super::link::LinkHandle;
 use super::reader::StreamNumber;
 use super::{Path, PeerInfo};

@@ -8,7 +8,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bitchat_protocol::error::{Code, Malformed};
+use bitchat_proto::stream::{Control, Decoder, Kind, Malformed};
+use bitchat_protocol::error::Code;
 use bitchat_protocol::id::DeviceId;
 use futures::{AsyncReadExt as _, io::ReadHalf, io::WriteHalf};
 use libp2p::Stream;
@@ -18,7 +19,6 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::bytes::BytesMut;
 use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt as _, FuturesAsyncWriteCompatExt as _};
 
-use super::codec::{Control, Decoder, Kind};
 use super::{Event, NetworkCounters};
 
 /// Frames that wait for an acknowledgement at most.
@@ -147,7 +147,7 @@ impl Reader {
     /// frame was completed.
     async fn hand_over(&self, talk: &mut Talk) -> Result<bool, End> {
         let before = talk.read;
-        while let Some(bytes) = talk.decoder.next()? {
+        while let Some(bytes) = talk.decoder.next_frame()? {
             if Kind::of(&bytes)? != Kind::Application {
                 return Err(End::Violation);
             }

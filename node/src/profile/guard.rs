@@ -1,13 +1,18 @@
-//! Changes to what guards a profile: other factors, another data key.
+//! Changes to a profile's keys: other factors, another data key, another certificate.
 //!
-//! Both need the profile's lock, so no node runs meanwhile.
+//! All need the profile's lock, so no node runs meanwhile.
 
 use std::io;
 
+use bitchat_protocol::engine::{later_generation, restored_key};
+use bitchat_protocol::error::Malformed;
+use bitchat_protocol::identity::Phrase;
+use bitchat_protocol::store::{Overlay, StoreError};
 use rand::rngs::SysRng;
 use rand_core::UnwrapErr;
+use zeroize::Zeroizing;
 
-use super::{Credentials, open};
+use super::{Credentials, open, wall_clock};
 use crate::error::NodeError;
 use crate::home::{Home, HomeLock};
 use crate::keystore::{Opened, Protection};
@@ -108,6 +113,58 @@ pub fn rotate_keys(
         Some(reason) => Err(failed(format!("after {moved} of them {reason}"))),
         None => Ok(moved),
     }
+}
+
+/// Certifies this device anew, above every other one of the account that a contact has shown it. The
+/// account then is here: contacts take this device for the later one at the next start. Returns the
+/// generation.
+///
+/// # Errors
+///
+/// [`NodeError`]: as for opening the profile and its store; no other device was seen that is later;
+/// a disk that refuses.
+pub fn reclaim(home: &Home, credentials: Credentials) -> Result<u64, NodeError> {
+    let _lock = take(home)?;
+    let mut opened = open(home, credentials)?;
+    let failed = |error: StoreError| NodeError::StoreFailed { reason: error.to_string() };
+    let store = SledStore::open(&home.data(), opened.store_keys().duplicate())?;
+    let Some(later) = later_generation(&store).map_err(failed)? else {
+        return Err(NodeError::Config {
+            problem: "no contact has shown this device a later one of its account".to_owned(),
+            hint: "there is nothing to take back; see `bitchat status`".to_owned(),
+        });
+    };
+    let generation = later.checked_add(1).ok_or_else(|| NodeError::Config {
+        problem: "the other device has the last generation that there is".to_owned(),
+        hint: "make a new account with `bitchat init` in another home".to_owned(),
+    })?;
+    let generation = generation.max(wall_clock().0);
+    // First: a process that dies in between greets under the old certificate, which does no harm.
+    let mut overlay = Overlay::new(store.clone());
+    overlay.put(restored_key(), vec![1]);
+    if let Some(batch) = overlay.seal() {
+        store.commit(std::slice::from_ref(&batch)).map_err(failed)?;
+    }
+    opened.certify(generation, &mut UnwrapErr(SysRng))?;
+    Ok(generation)
+}
+
+/// The 24 words of the account.
+///
+/// # Errors
+///
+/// [`NodeError`]: no profile, wrong passphrase, damage.
+pub fn recovery_words(
+    home: &Home,
+    credentials: Credentials,
+) -> Result<Zeroizing<String>, NodeError> {
+    if !home.has_profile() {
+        return Err(NodeError::NoProfile { home: home.root().to_owned() });
+    }
+    let unlocked = open(home, credentials)?.into_unlocked();
+    let phrase = Phrase::from_entropy(unlocked.secrets.phrase_entropy.duplicate());
+    let corrupt = |error: Malformed| NodeError::KeystoreCorrupt { what: error.to_string() };
+    Ok(phrase.map_err(corrupt)?.words())
 }
 
 fn take(home: &Home) -> Result<HomeLock, NodeError> {

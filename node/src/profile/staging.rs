@@ -12,7 +12,7 @@ use std::io;
 
 use crate::error::NodeError;
 use crate::home::{Home, disk};
-use crate::keystore::Factors;
+use crate::keystore::{Factors, Keystore};
 
 /// Makes a profile by `make`, which fills the home that it is given. Only for whoever holds the lock
 /// of `home`; there must be no profile yet.
@@ -38,7 +38,11 @@ pub(crate) fn staged<T>(
     factors.stay_outside(home.root())?;
     home.clear_restore()?;
     disk::create_private_dir(staging.root()).map_err(unwritable)?;
+    let guarded = factors.passphrase.is_some();
     let made = make(&staging, factors).inspect_err(|_| discard(&staging))?;
+    if guarded {
+        Keystore::reserve_attempts(&home.keystore())?;
+    }
     move_in(home, &staging).map_err(unwritable)?;
     Ok(made)
 }

@@ -1,5 +1,5 @@
 //! The thread that commits: whatever waits goes into one flush. In between it erases, a step at a
-//! time, so that no commit waits for more than one step.
+//! time, so that no commit waits for more than one step. While the disk has no room batches wait.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bitchat_protocol::store::{Batch, Durable, StoreError};
 
+use super::inner::ROOM_MIN;
 use super::{SledStore, Step};
 
 /// How much longer than it worked erasure rests: it takes at most a fifth of the thread's time.
@@ -18,6 +19,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a store that closes may go on erasing: what a command left would else never end where
 /// nobody runs a daemon.
 const FINISH_WITHIN: Duration = Duration::from_secs(2);
+
+/// How often a full disk is looked at while a batch waits for room.
+const ROOM_EVERY: Duration = Duration::from_millis(100);
 
 /// Batches in one flush. More would only make the first of them wait.
 const MERGED_MAX: usize = 256;
@@ -136,7 +140,8 @@ fn commit(
     report: &impl Fn(CommitStats),
 ) -> Result<Vec<Durable>, StoreError> {
     let mut group = vec![first];
-    group.extend(batches.try_iter().take(MERGED_MAX - 1));
+    await_room(store, batches, &mut group)?;
+    group.extend(batches.try_iter().take(MERGED_MAX.saturating_sub(group.len())));
     let started = Instant::now();
     let result = store.commit(&group);
     report(CommitStats {
@@ -145,6 +150,23 @@ fn commit(
         writes: group.iter().map(|batch| batch.writes.len()).sum(),
     });
     result
+}
+
+/// Waits until the disk takes a batch. Nothing of it was written, so nothing is tried twice; who
+/// closes the store meanwhile gets an error instead.
+fn await_room(
+    store: &SledStore,
+    batches: &Receiver<Batch>,
+    group: &mut Vec<Batch>,
+) -> Result<(), StoreError> {
+    while store.room()? < ROOM_MIN {
+        match batches.recv_timeout(ROOM_EVERY) {
+            Ok(batch) => group.push(batch),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Err(StoreError::Full),
+        }
+    }
+    Ok(())
 }
 
 /// Does a step and returns how long to rest.

@@ -14,6 +14,7 @@ use super::error::{StoreOpenError, is_full};
 use super::keyfile::KeyFile;
 use super::keyring::{Chain, Class, Ring};
 use super::layout::{ERASE, Head, Layout};
+use super::mark::{COMMITS, Mark};
 use super::open;
 use super::sealing::{ChangedKeys, Conversations};
 use crate::keystore::StoreKeys;
@@ -21,6 +22,13 @@ use crate::keystore::StoreKeys;
 /// Free bytes below which nothing is written: sled writes whole segments and a snapshot at the
 /// next start, and what it cannot finish it cannot take back.
 pub(super) const ROOM_MIN: u64 = 4 * 1024 * 1024;
+
+/// Free bytes below which nothing new is taken; what lies between this and [`ROOM_MIN`] is kept for
+/// acknowledgements, receipts and deletions.
+pub(super) const ROOM_RESERVED: u64 = 16 * 1024 * 1024;
+
+/// Free bytes below which somebody should make room.
+pub(super) const ROOM_LOW: u64 = 64 * 1024 * 1024;
 
 /// A row whose key was destroyed, or never was.
 pub(super) const KEY_GONE: StoreError = StoreError::Corrupt("row: its key is gone");
@@ -35,6 +43,7 @@ pub(super) struct Inner {
     /// Our own handle on sled's file, open since before its first write: the kernel reports a
     /// failed write-back once per handle, and sled swallows what it is told.
     pub(super) log: File,
+    pub(super) mark: Mark,
     pub(super) ring: RwLock<Ring>,
     pub(super) conversations: Conversations,
     pub(super) epochs: Epochs,
@@ -69,7 +78,7 @@ impl Inner {
         epochs: Epochs,
     ) -> Result<Self, StoreOpenError> {
         let now = (epochs.clock)();
-        let open::Opened { db, log, keys, ring } = open::open(dir, keys, now)?;
+        let open::Opened { db, log, keys, ring, mark } = open::open(dir, keys, now)?;
         let wanted = unpanicked(|| db.contains_key(ERASE).map_err(store_error));
         let wanted = wanted.map_err(|error| StoreOpenError::Corrupt {
             dir: dir.to_owned(),
@@ -81,6 +90,7 @@ impl Inner {
             tree: sled::Tree::clone(&db),
             db,
             log,
+            mark,
             ring: RwLock::new(ring),
             conversations: Conversations::default(),
             epochs,
@@ -136,9 +146,11 @@ impl Inner {
 
     pub(super) fn write_with(
         &self,
-        batch: sled::Batch,
+        mut batch: sled::Batch,
         keys: ChangedKeys,
     ) -> Result<(), StoreError> {
+        let number = self.mark.next();
+        batch.insert(COMMITS, &number.to_be_bytes());
         {
             let _alone = self.health.write().unwrap_or_else(PoisonError::into_inner);
             self.tree.apply_batch(batch).map_err(store_error)?;
@@ -146,7 +158,9 @@ impl Inner {
             self.conversations.changed(keys);
         }
         self.db.flush().map_err(store_error)?;
-        self.sync()
+        self.sync()?;
+        self.mark.synced(number);
+        Ok(())
     }
 
     /// What sled leaves out.

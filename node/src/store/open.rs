@@ -24,6 +24,7 @@ use super::error::{StoreOpenError, is_full};
 use super::keyfile::{self, Fault, KeyFile};
 use super::keyring::{Chain, Ring};
 use super::layout::{Head, Layout, SENTINEL};
+use super::mark::{COMMITS, Mark};
 use crate::home::disk;
 use crate::keystore::StoreKeys;
 
@@ -42,6 +43,7 @@ pub(super) struct Opened {
     pub(super) log: File,
     pub(super) keys: KeyFile,
     pub(super) ring: Ring,
+    pub(super) mark: Mark,
 }
 
 /// Opens the database in `dir`; makes it first, at `now`, if `dir` does not exist.
@@ -63,6 +65,7 @@ pub(super) fn open(
     remove_half_snapshots(dir).map_err(failed)?;
     let db = open_sled(dir, dir)?;
     let is_newest = check_sentinel(dir, &db, &ring)?;
+    let mark = open_mark(dir, &db)?;
     // A key store that a rotation renamed just before it was stopped may not be durable; once the
     // key file is settled no other one opens it.
     disk::sync_dir(&disk::parent(dir)).map_err(failed)?;
@@ -74,7 +77,7 @@ pub(super) fn open(
     }
     // The modes of what sled made depend on the umask; its snapshot's name is not durable yet.
     settle(dir).and_then(|()| disk::sync_dir(&disk::parent(dir))).map_err(failed)?;
-    Ok(Opened { db, log, keys, ring })
+    Ok(Opened { db, log, keys, ring, mark })
 }
 
 /// Opens the key file in `dir` and writes nothing.
@@ -223,6 +226,21 @@ fn check_sentinel(dir: &Path, db: &sled::Db, ring: &Ring) -> Result<bool, StoreO
     age(Chain::Long, long).map_err(wrong)?;
     let newest = Chain::ALL.map(|chain| ring.chain(chain).current.number);
     Ok(newest == [head.number, long])
+}
+
+/// Checks that the log holds every commit that it should.
+fn open_mark(dir: &Path, db: &sled::Db) -> Result<Mark, StoreOpenError> {
+    let corrupt = |detail: String| StoreOpenError::Corrupt { dir: dir.to_owned(), detail };
+    let found = catch_unwind(AssertUnwindSafe(|| db.get(COMMITS)));
+    let found = found.unwrap_or_else(|_| Err(sled::Error::ReportableBug("panicked".to_owned())));
+    let row = found.map_err(|error| corrupt(error.to_string()))?;
+    let number = row.map_or(Ok(0), |row| row.as_ref().try_into().map(u64::from_be_bytes));
+    let commits = number.map_err(|_| corrupt("the number of commits is none".to_owned()))?;
+    match Mark::open(dir, commits) {
+        Ok(Ok(mark)) => Ok(mark),
+        Ok(Err(marked)) => Err(corrupt(format!("it ends after commit {commits} of {marked}"))),
+        Err(source) => Err(io_error(dir, source)),
+    }
 }
 
 /// Makes everything in a database's directory private and durable.

@@ -1,5 +1,6 @@
 //! The store as a whole, on a real directory.
 
+mod damage;
 mod erasure;
 mod model;
 

@@ -89,6 +89,30 @@ pub(super) fn session() -> Contestant {
     })
 }
 
+/// On one-time keys that were checked before, as Olm leaves it to its user.
+pub(super) fn session_once() -> Contestant {
+    let mut pair = sessions::Pair::new();
+    let (offer, secrets) = pair.one_time();
+    let keys = pair.verified(&offer);
+    Box::new(move || {
+        time(1, || {
+            black_box(pair.found_on(&keys, &secrets));
+        })
+    })
+}
+
+/// The same, and the two signatures of the one-time keys.
+pub(super) fn session_checked() -> Contestant {
+    let mut pair = sessions::Pair::new();
+    let (offer, secrets) = pair.one_time();
+    Box::new(move || {
+        time(1, || {
+            let keys = pair.verified(black_box(&offer));
+            black_box(pair.found_on(&keys, &secrets));
+        })
+    })
+}
+
 pub(super) fn skip() -> Contestant {
     let Pair { mut alice, mut bob, mut rng } = pair();
     let first = seal(&mut alice, &mut rng);

@@ -21,6 +21,7 @@ mod opening;
 mod rest;
 mod sealed;
 mod seeds;
+mod stream;
 
 pub use codec::{
     certificate, contact_record, content, frame, ids, invitation_link, one_time_prekeys,
@@ -30,12 +31,13 @@ pub use opening::{handshake_accept, ratchet_open};
 pub use rest::{backup, ratchet_record, rows, session_record};
 pub use sealed::sealed;
 pub use seeds::seeds;
+pub use stream::link_stream;
 
 /// What a target does with its bytes.
 pub type Body = fn(&[u8]);
 
 /// Every target: the name is that of its file and of its folder of the corpus.
-pub const TARGETS: [(&str, Body); 15] = [
+pub const TARGETS: [(&str, Body); 16] = [
     ("backup", backup),
     ("certificate", certificate),
     ("contact_record", contact_record),
@@ -45,6 +47,7 @@ pub const TARGETS: [(&str, Body); 15] = [
     ("hostile_network", hostile_network),
     ("ids", ids),
     ("invitation_link", invitation_link),
+    ("link_stream", link_stream),
     ("one_time_prekeys", one_time_prekeys),
     ("ratchet_open", ratchet_open),
     ("ratchet_record", ratchet_record),

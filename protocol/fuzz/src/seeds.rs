@@ -1,5 +1,6 @@
 //! The valid encodings that the corpora start from.
 
+use bitchat_proto::stream::{Control, put_frame};
 use bitchat_proto::{rest, wire};
 use bitchat_protocol::backup::{Counts, Head, Item};
 use bitchat_protocol::contact::{Contact, KeyPolicy};
@@ -16,6 +17,7 @@ use bitchat_protocol::sealed::seal;
 use bitchat_protocol::session::{Peer, Session};
 use bitchat_protocol::time::UnixMillis;
 use prost::Message;
+use prost::bytes::BytesMut;
 
 use super::forge::{Forger, NOW};
 use super::keys::{Device, certificate_of, live, one_time, pair, rng};
@@ -68,6 +70,7 @@ pub fn seeds() -> Vec<Seed> {
         ("prekey-request", Frame::PrekeyRequest(Some(TOKEN))),
         ("prekey-response", Frame::PrekeyResponse(offer)),
     ];
+    seeds.extend(streams());
     seeds.extend(frames.map(|(name, frame)| ("frame", name, frame.encode())));
     seeds.extend(backups(&alice));
     seeds.extend(contents(&alice));
@@ -137,6 +140,25 @@ fn conversation_rows() -> Vec<Seed> {
         ("rows", "inbox", rest::Inbox { account, index: 1 }.encode_to_vec()),
         ("rows", "replay", rest::Replay { at_ms: 1, hash: vec![4; 32] }.encode_to_vec()),
         ("rows", "owed", rest::Owed { messages: vec![message], at_ms: 1 }.encode_to_vec()),
+    ]
+}
+
+/// Two cuts, then frames, half a frame, or what is none.
+fn streams() -> [Seed; 5] {
+    let frame = Frame::RecordRequest(TOKEN).encode();
+    let mut stream = BytesMut::from(&[2, 1, 7][..]);
+    put_frame(&mut stream, &frame);
+    let half = stream[..stream.len() / 2].to_vec();
+    Control::Refusal { number: 300, code: 2, retry_after_ms: 1_500 }.put(&mut stream);
+    Control::Accepted { upto: 1 }.put(&mut stream);
+    put_frame(&mut stream, &[7; 300]);
+    [
+        ("link_stream", "frames", stream.to_vec()),
+        ("link_stream", "half", half),
+        // The greatest length, and none of its bytes.
+        ("link_stream", "claim", vec![2, 1, 7, 0x80, 0x80, 0x10]),
+        ("link_stream", "long", vec![2, 1, 7, 0x81, 0x80, 0x10, 0, 0]),
+        ("link_stream", "padded", vec![2, 1, 7, 0x81, 0x80, 0x00, 0, 0]),
     ]
 }
 

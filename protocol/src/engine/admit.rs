@@ -54,9 +54,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         let introduction = content.introduction.clone();
         let introduction = introduction.ok_or(Malformed("initial message without introduction"))?;
         let record = self.check_introduction(&certificate, &introduction)?;
-        if let Some(known) = self.book.get(&certificate.account())
-            && self.compare_keys(known, &certificate)? == Keys::Held
-        {
+        if self.compare_with_known(&certificate)? == Some(Keys::Held) {
             self.hold_keys(certificate.account(), introduction.record)?;
             return Err(Error::Untrusted);
         }
@@ -74,6 +72,17 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         handshake::remember_replay(&mut self.store, &replay, self.now.wall);
         self.fact(Fact::SessionFounded { initiator: false, prekeys });
         Ok((account, content))
+    }
+
+    /// A device whose certificate is earlier than the one we know is shown that: it may be the one in
+    /// use, made under a clock that was behind.
+    fn compare_with_known(&mut self, certificate: &Certificate) -> Result<Option<Keys>, Error> {
+        let Some(known) = self.book.get(&certificate.account()) else { return Ok(None) };
+        let compared = self.compare_keys(known, certificate);
+        if matches!(compared, Err(Error::Stale(_))) {
+            self.show_record_of(certificate.account(), certificate.device());
+        }
+        compared.map(Some)
     }
 
     /// Checks that the sender is a contact or invited. Leaves no trace: anybody may ask.

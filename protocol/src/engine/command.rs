@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::archive::{BackupCursor, BackupPage};
+use super::breakers::{BreakerView, WithheldView};
 use super::export::{Export, ExportView};
 use super::import::ImportView;
 use super::mailbox::MailboxView;
@@ -149,6 +150,10 @@ pub enum Command {
     },
     /// What is not delivered yet, oldest first. → [`Reply::Queue`]
     Queue,
+    /// Every circuit breaker that has counted something. → [`Reply::Breakers`]
+    Breakers,
+    /// Does an open breaker keep a message from being tried? → [`Reply::Withheld`]
+    Withheld(MessageId),
     /// One page of what a backup holds. → [`Reply::BackupPage`]
     BackupPage {
         /// Where to go on; the default is the beginning.
@@ -210,6 +215,10 @@ pub enum Reply {
     Queue(Vec<QueueView>),
     /// To `Track`, `RetryNow`.
     Track(TrackView),
+    /// To `Breakers`.
+    Breakers(Vec<BreakerView>),
+    /// To `Withheld`; `None`: none does.
+    Withheld(Option<WithheldView>),
     /// To `BackupPage`.
     BackupPage(BackupPage),
     /// To `Export`.
@@ -298,6 +307,9 @@ pub enum CommandError {
     /// An argument is out of range.
     #[error("{0}")]
     OutOfRange(&'static str),
+    /// The disk has no room.
+    #[error("no space left on the disk; nothing was changed")]
+    DiskFull,
     /// The disk refused; nothing was changed.
     #[error("the store failed: {0}")]
     Store(String),

@@ -23,7 +23,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         if self.links.insert(peer) {
             self.told.remove(&peer); // What told it meanwhile may lie in a mailbox or a file.
         }
-        self.dialling.remove(&peer);
+        self.link_came(peer);
         let Some(contact) = self.book.of_device(&peer) else {
             self.show_newest(peer); // If it is one that a contact had before.
             return Ok(());
@@ -47,11 +47,12 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
 
     pub(super) fn disconnected(&mut self, peer: DeviceId) -> Result<(), Error> {
         let stood = self.links.remove(&peer);
-        self.dialling.remove(&peer);
         self.told.remove(&peer);
         let unlinked = self.prekeys_unlinked(peer);
         self.shown.remove(&peer);
-        let Some(account) = self.book.of_device(&peer).map(|contact| contact.account) else {
+        let account = self.book.of_device(&peer).map(|contact| contact.account);
+        self.link_went(peer, account);
+        let Some(account) = account else {
             return unlinked;
         };
         self.timers.cancel(Reason::Retry(account));
@@ -76,7 +77,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             return Ok(());
         };
         let account = contact.account;
-        if self.links.contains(&peer) || self.dialling.contains(&peer) {
+        if self.links.contains(&peer) || self.attempts.is_dialling(&peer) {
             return Ok(());
         }
         drop(addresses); // The network keeps them and uses them when told to connect.
@@ -178,6 +179,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         let addresses = crate::invitation::best_addresses(addresses);
         if addresses != self.addresses {
             self.addresses = addresses;
+            self.network_changed();
             self.issue_record()?;
             self.greet_rounds = 0;
             self.tell_record()?;

@@ -6,7 +6,8 @@ use super::{CommandError, Engine, Fact, Output};
 use crate::copies::{Copies, PlaceHash};
 use crate::envelope::Frame;
 use crate::error::Error;
-use crate::id::DeviceId;
+use crate::id::{AccountId, DeviceId};
+use crate::identity::Certificate;
 use crate::invitation::ContactRecord;
 use crate::store::{Key, Store, StoreError, Table};
 
@@ -24,7 +25,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     pub(super) fn accept_copy(&mut self) -> Result<(), CommandError> {
         if self.copies.seen().superseded {
             return Err(CommandError::OutOfRange(
-                "this device was replaced by a restore; that cannot be dismissed",
+                "a later device has this account; `bitchat key reclaim` takes it back",
             ));
         }
         self.change_copies(Copies::accept);
@@ -60,7 +61,15 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     /// that it was replaced, a copy that another one runs, and everybody else nothing new.
     pub(super) fn show_newest(&mut self, peer: DeviceId) {
         let contact = self.book.of_device(&peer).or_else(|| self.book.of_former(&peer));
-        let Some(record) = contact.and_then(|contact| contact.record.clone()) else {
+        if let Some(account) = contact.map(|contact| contact.account) {
+            self.show_record_of(account, peer);
+        }
+    }
+
+    /// Shows the newest record of `account` to `peer`, which that account has certified.
+    pub(super) fn show_record_of(&mut self, account: AccountId, peer: DeviceId) {
+        let Some(record) = self.book.get(&account).and_then(|contact| contact.record.clone())
+        else {
             return;
         };
         if self.links.contains(&peer) && self.shown.insert(peer) {
@@ -77,13 +86,15 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         }
     }
 
-    /// Says hello to every contact, once after a restore: none of them knows this device.
+    /// Says hello to every contact, once after a restore or a new certificate: none of them knows this
+    /// device by it. Sessions from before show the old certificate, or end in another device.
     pub(super) fn greet_after_restore(&mut self) -> Result<(), Error> {
         if self.store.get(&restored_key())?.is_none() {
             return Ok(());
         }
-        let accounts: Vec<_> = self.book.iter().map(|contact| contact.account).collect();
-        for account in accounts {
+        let contacts: Vec<_> = self.book.iter().map(|it| (it.account, it.device)).collect();
+        for (account, device) in contacts {
+            self.sessions.forget(device, &mut self.store)?;
             if self.hello(account).is_err() {
                 self.fact(Fact::BoundReached("outbox"));
             }
@@ -93,8 +104,23 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     }
 }
 
-/// What this device knows about copies of itself.
-pub(super) fn read_copies(store: &impl Store) -> Result<Copies, StoreError> {
+/// What the device of `ours` knows about copies of itself.
+pub(super) fn read_copies(store: &impl Store, ours: &Certificate) -> Result<Copies, StoreError> {
+    let mut copies = stored_copies(store)?;
+    copies.certified(ours);
+    Ok(copies)
+}
+
+/// The highest generation of another device of this account that a contact has shown.
+///
+/// # Errors
+///
+/// [`StoreError`] if the row cannot be read.
+pub fn later_generation(store: &impl Store) -> Result<Option<u64>, StoreError> {
+    Ok(stored_copies(store)?.later_generation())
+}
+
+fn stored_copies(store: &impl Store) -> Result<Copies, StoreError> {
     let row = store.get(&copies_key())?;
     row.map_or_else(|| Ok(Copies::default()), |row| Copies::decode(&row))
 }
@@ -103,7 +129,7 @@ fn copies_key() -> Key {
     Key::of(Table::Meta, b"copies")
 }
 
-/// The row that a restore leaves for the first start.
+/// The row that a restore or a new certificate leaves for the first start.
 #[must_use]
 pub fn restored_key() -> Key {
     Key::of(Table::Meta, b"restored")

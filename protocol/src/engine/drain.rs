@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rand_core::CryptoRng;
 
+use super::breakers::DIAL_MAX;
 use super::command::{CommandError, ContactView, Who};
 use super::timeout::FAILED_PAUSE;
 use super::timer::Reason;
@@ -17,6 +18,7 @@ use crate::invitation::ContactRecord;
 use crate::outbox::{self, OutboxRow, Place};
 use crate::prekey::OneTimeKeys;
 use crate::resilience::Backoff;
+use crate::resilience::breaker::Permit;
 use crate::session::{Peer, Session};
 use crate::store::{Store, StoreError};
 
@@ -24,10 +26,7 @@ use crate::store::{Store, StoreError};
 pub(super) const RETRY: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(600));
 
 /// The shortest wait between attempts, so that full jitter never makes a busy loop.
-const RETRY_MIN: Duration = Duration::from_millis(200);
-
-/// How long a dial may stay unanswered before it counts as failed.
-const DIAL_MAX: Duration = Duration::from_secs(60);
+pub(super) const RETRY_MIN: Duration = Duration::from_millis(200);
 
 /// How long a receipt may take on a standing link before the frame is sent again; doubles.
 const RECEIPT_WAIT: Duration = Duration::from_secs(10);
@@ -61,6 +60,10 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             self.want_link(account);
             return Ok(());
         }
+        if let Some(until) = self.messages_withheld(device) {
+            self.timers.set_if_none(Reason::Retry(account), until);
+            return Ok(());
+        }
         if self.awaits_prekeys(account, device)? {
             return Ok(());
         }
@@ -69,10 +72,20 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             if !self.has_way(account, device)? {
                 return self.ask_for_record(account, device);
             }
-            if self.may_hand_over(account, sequence) {
-                self.hand_over((account, sequence), device)?;
-            } else {
+            let repeat = self.outbox.queue(&account).is_some_and(|queue| queue.is_repeat(sequence));
+            if !self.may_hand_over(account, sequence) {
                 repeats = false; // What was not sent yet need not wait for what was.
+                continue;
+            }
+            match self.leave_to_send(device) {
+                Ok(permit) => self.hand_over((account, sequence), device, permit)?,
+                Err(until) => {
+                    if let Some(queue) = self.outbox.queue_mut(&account).filter(|_| repeat) {
+                        queue.step_begun = true; // The attempt of this step is still to come.
+                    }
+                    self.timers.set_if_none(Reason::Retry(account), until);
+                    break;
+                }
             }
         }
         // Whatever else set the deadline: what is paused goes on when its pause ends.
@@ -82,37 +95,6 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             self.timers.set_if_none(Reason::Retry(account), until);
         }
         Ok(())
-    }
-
-    fn next_row(&self, account: AccountId, repeats: bool) -> Option<u64> {
-        let queue = self.outbox.queue(&account)?;
-        queue.next_to_send(self.now.mono, repeats).map(|(sequence, _)| sequence)
-    }
-
-    /// Whether the retry budget lets a row leave. What goes out for the first time, or anew on a fresh link
-    /// or session, costs nothing; nor does the first repeat of each step of a contact's back-off.
-    fn may_hand_over(&mut self, account: AccountId, sequence: u64) -> bool {
-        let Some(queue) = self.outbox.queue_mut(&account) else {
-            return false;
-        };
-        if !queue.is_repeat(sequence) {
-            if queue.entry(sequence).is_some_and(|entry| entry.attempts == 0) {
-                self.budget.sent();
-            }
-            return true;
-        }
-        if std::mem::take(&mut queue.step_begun) {
-            return true;
-        }
-        match self.budget.take(self.now.mono) {
-            Ok(()) => true,
-            Err(wait) => {
-                self.fact(Fact::RetryHeld);
-                let again = self.now.mono + wait.max(RETRY_MIN);
-                self.timers.set_if_none(Reason::Retry(account), again);
-                false
-            }
-        }
     }
 
     /// Whether there is a session, or a record to start one with.
@@ -151,7 +133,12 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         Ok(())
     }
 
-    fn hand_over(&mut self, place: Place, device: DeviceId) -> Result<(), Error> {
+    fn hand_over(
+        &mut self,
+        place: Place,
+        device: DeviceId,
+        permit: Option<Permit>,
+    ) -> Result<(), Error> {
         let (session, frame) = self.frame_of(place, device)?;
         let token = self.take_token();
         let Some(queue) = self.outbox.queue_mut(&place.0) else {
@@ -163,6 +150,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             self.fact(Fact::Retried);
         }
         self.tokens.insert(token, place);
+        self.handed_over((place.0, device), token, permit);
         self.after_writes(Output::Send { peer: device, token, frame });
         Ok(())
     }
@@ -324,9 +312,13 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         if self.links.contains(&peer) {
             return self.drain(account);
         }
-        self.dialling.insert(peer);
-        self.timers.set(Reason::Retry(account), self.now.mono + DIAL_MAX);
-        self.at_once(Output::Connect { peer, addresses });
+        match self.leave_to_dial(peer) {
+            Ok(()) => {
+                self.timers.set(Reason::Retry(account), self.now.mono + DIAL_MAX);
+                self.at_once(Output::Connect { peer, addresses });
+            }
+            Err(until) => self.timers.set(Reason::Retry(account), until),
+        }
         Ok(())
     }
 

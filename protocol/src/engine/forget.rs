@@ -48,6 +48,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         self.unsaid.remove(&account);
         self.welcome_again(account);
         self.heals.forget(&account);
+        self.forget_attempts(account, contact.device);
         inbox::forget_owed(&mut self.store, account)?;
         self.store.delete(Key::of(Table::Contact, &account.0));
         self.book.remove(&account);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::command::Command;
+use super::settings::Settings;
 use crate::copies::PlaceHash;
 use crate::error::Code;
 use crate::id::{DeviceId, SendToken};
@@ -92,6 +93,8 @@ pub enum Input {
     Addresses(Vec<String>),
     /// Where the profile lives: a hash of machine and directory. Said once, after the start.
     Place(PlaceHash),
+    /// Other thresholds hold from now on.
+    Settings(Settings),
     /// The deadline of `Engine::poll_timeout` passed.
     Timeout,
     /// A batch is on the disk.

@@ -47,7 +47,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     }
 
     pub(super) fn forget_expired_invitations(&mut self) {
-        let wall = self.now.wall;
+        let wall = self.expiry.wall();
         let expired = self.invitations.iter().filter(|(_, issued)| !issued.admits(wall));
         for token in expired.map(|(token, _)| *token).collect::<Vec<_>>() {
             self.invitations.remove(&token);
@@ -61,6 +61,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         peer: DeviceId,
         token: InvitationToken,
     ) -> Result<(), Error> {
+        if self.book.is_waiting(&peer) {
+            return Err(Error::Untrusted); // It could start nothing with a record, only find us.
+        }
         // A contact may ask for a newer one whenever its own is too old to start a session with.
         let is_known = self.book.of_device(&peer).is_some();
         self.admit_handshake(peer)?;

@@ -133,7 +133,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     }
 
     /// A node answers.
-    pub(super) fn answered(&mut self, request: RequestId, frame: &[u8]) -> Result<(), Error> {
+    pub(super) fn node_answered(&mut self, request: RequestId, frame: &[u8]) -> Result<(), Error> {
         let Some(pending) = self.mail.asks.remove(&request) else { return Ok(()) };
         let response = Response::decode(frame).ok().filter(|response| response.id == request);
         match response {
@@ -143,7 +143,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     }
 
     /// A node does not.
-    pub(super) fn unanswered(&mut self, request: RequestId, why: Unanswered) -> Result<(), Error> {
+    pub(super) fn node_unanswered(&mut self, request: RequestId, why: Unanswered) -> Result<(), Error> {
         let Some(pending) = self.mail.asks.remove(&request) else { return Ok(()) };
         self.settle_ask(request, pending, Err(why))
     }

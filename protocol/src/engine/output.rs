@@ -11,6 +11,7 @@ use crate::id::{AccountId, DeviceId, MessageId, SendToken};
 use crate::mailbox::Ask;
 use crate::outbox::DeliveryState;
 use crate::prekey::{PrekeyUse, Remaining};
+use crate::resilience::breaker::{Counts, Move};
 use crate::store::Batch;
 
 /// One thing to do.
@@ -143,8 +144,17 @@ pub enum Fact {
         /// When the oldest row was queued.
         oldest_ms: Option<u64>,
     },
+    /// A circuit breaker changed its state.
+    BreakerMoved(Move),
+    /// How many peers have a breaker in each state; comes when it changes.
+    Breakers(Counts),
     /// What is known about other copies of this device; comes at the start and when it changes.
     Copies(CopiesSeen),
+    /// The wall clock was set while the engine ran, or was set back to where it had been.
+    ClockJumped {
+        /// How far it is now from what it said before; 0 when it is back.
+        skew_ms: i64,
+    },
     /// A bound was reached; names the bound.
     BoundReached(&'static str),
     /// An impossible case happened; names it.

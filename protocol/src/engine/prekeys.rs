@@ -76,7 +76,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
 
     /// Forgets keys that founded nothing in their time.
     pub(super) fn expire_prekeys(&mut self) -> bool {
-        let more = self.pool.expire(&mut self.store, self.now.wall);
+        let more = self.pool.expire(&mut self.store, self.expiry.wall());
         self.pool_dirty = true;
         more
     }

@@ -67,6 +67,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 self.history(&who, before, max).map(Reply::Messages)
             }
             Command::Queue => Ok(Reply::Queue(self.queue_views())),
+            Command::Breakers => Ok(Reply::Breakers(self.breaker_views())),
+            Command::Withheld(id) => self.withheld(id).map(Reply::Withheld),
             Command::BackupPage { cursor, history } => {
                 self.backup_page(cursor, history).map(Reply::BackupPage)
             }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rand_core::CryptoRng;
 
 use super::Engine;
+use super::breakers::Attempts;
 use super::commit::Commit;
 use super::copies::read_copies;
 use super::heal::Heals;
@@ -22,9 +23,10 @@ use crate::invitation::{ContactRecord, Issued};
 use crate::outbox::{self, Outbox, PAUSE_MAX};
 use crate::prekey::{Pool, Prekeys};
 use crate::resilience::RetryBudget;
+use crate::resilience::breaker::{BREAKERS_MAX, Breakers, Policy};
 use crate::session::Sessions;
 use crate::store::{Key, Overlay, Store, StoreError, Table};
-use crate::time::Now;
+use crate::time::{ExpiryClock, Now};
 
 /// Who the engine is and how it begins.
 #[derive(Debug)]
@@ -55,7 +57,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         };
         let pool = Pool::load(&store)?;
         let record = store.get(&record_key())?.unwrap_or_default();
-        let (book, copies) = (read_book(&store)?, read_copies(&store)?);
+        let (book, copies) =
+            (read_book(&store)?, read_copies(&store, setup.identity.certificate())?);
         let next_cursor = store
             .scan_back(Table::Inbox, &[], None, 1)?
             .first()
@@ -75,6 +78,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             store: Overlay::new(store),
             rng,
             now,
+            expiry: ExpiryClock::starting(now),
             book,
             sessions: Sessions::default(),
             conversations: Conversations::default(),
@@ -84,7 +88,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             links: BTreeSet::new(),
             shown: BTreeSet::new(),
             copies,
-            dialling: BTreeSet::new(),
+            breakers: Breakers::new(Policy::default(), BREAKERS_MAX),
+            attempts: Attempts::default(),
             addresses: Vec::new(),
             record,
             told: BTreeMap::new(),
@@ -116,7 +121,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 self.named_mailboxes(record.mailboxes());
                 self.addresses = record.addresses().to_vec();
                 self.record_sequence = record.sequence();
-                if greets {
+                if greets || record.certificate() != self.identity.certificate() {
                     // One for each run, so that two copies that run can be told apart.
                     self.issue_record()?;
                 }
@@ -141,6 +146,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         self.report_outbox();
         self.report_copies();
         self.report_keys();
+        self.report_breakers();
         self.greet_after_restore()
     }
 

@@ -49,6 +49,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             let done = match reason {
                 Reason::Retry(account) => self.retry(account),
                 Reason::Receipt(account) => self.receipt_overdue(account),
+                Reason::Acceptance(account) => self.acceptance_overdue(account),
                 Reason::Prekeys(account) => self.prekeys_overdue(account),
                 Reason::Held(account) => self.release_held(account),
                 Reason::Expiry => self.expire(),
@@ -78,14 +79,14 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     fn expire(&mut self) -> Result<(), Error> {
         self.outbox_dirty = true; // Sets the deadline anew, also if a row cannot be read now.
         while let Some((at, place)) = self.outbox.first_expiry() {
-            if self.now.wall < at {
+            if self.expiry.wall() < at {
                 break;
             }
             let message = self.outbox.queue(&place.0).and_then(|queue| queue.message(place.1));
             let message = message.ok_or(Error::Bug("outbox index"))?;
             self.finish(message, DeliveryState::Expired, "no receipt before its time ran out")?;
         }
-        // By the wall clock it may have been too early: then nothing is written, nothing else arms it.
+        // The clock may have been set back: then nothing is written, and nothing else arms it.
         self.set_expiry_timer();
         Ok(())
     }
@@ -100,7 +101,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             let Some(account) = self.greet.pop_front() else { break };
             let Some(contact) = self.book.get(&account) else { continue };
             let (peer, addresses) = (contact.device, contact.addresses.clone());
-            if !self.links.contains(&peer) && !addresses.is_empty() {
+            let wanted = !self.links.contains(&peer) && !addresses.is_empty();
+            if wanted && self.leave_to_dial(peer).is_ok() {
                 self.at_once(Output::Connect { peer, addresses });
             }
         }
@@ -118,12 +120,13 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     fn maintain(&mut self) -> Result<(), Error> {
         self.forget_expired_invitations();
         self.compare_tags_weekly();
+        self.breakers.forget_idle(self.now.mono);
         // One that was made under a clock ahead of the present one is refused by everybody.
         let age = ContactRecord::verify(&self.record, self.now.wall)
             .map_or(RECORD_VALIDITY, |record| self.now.wall.since(record.created()));
-        let rotate = self.prekeys.is_due(self.now.wall);
+        let rotate = self.prekeys.is_due(self.expiry.wall());
         if rotate {
-            self.prekeys.rotate(&mut self.rng, self.now.wall);
+            self.prekeys.rotate(&mut self.rng, self.expiry.wall());
         }
         if rotate || age > RECORD_VALIDITY / 2 {
             self.issue_record()?;
@@ -140,7 +143,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
 
     /// Forgets one page of message ids, of initial messages or of ids of sends; says whether every table is through.
     fn purge(&mut self) -> Result<bool, Error> {
-        let (wall, store) = (self.now.wall, &mut self.store);
+        let (wall, store) = (self.expiry.wall(), &mut self.store);
         let (next, done) = match &self.purge {
             Purge::Seen(after) => match inbox::purge_seen(store, after.as_ref(), wall)? {
                 None => (Purge::Replays(None), false),

@@ -12,6 +12,8 @@ pub(super) enum Reason {
     Retry(AccountId),
     /// A receipt is overdue.
     Receipt(AccountId),
+    /// A standing link accepts nothing.
+    Acceptance(AccountId),
     /// One-time prekeys that we asked a contact for are overdue.
     Prekeys(AccountId),
     /// A held message has waited long enough.
@@ -39,6 +41,7 @@ impl Reason {
         match self {
             Self::Retry(_) => "retry",
             Self::Receipt(_) => "receipt",
+            Self::Acceptance(_) => "acceptance",
             Self::Prekeys(_) => "prekeys",
             Self::Held(_) => "held",
             Self::Expiry => "expiry",

@@ -2,12 +2,14 @@
 
 use std::hint::black_box;
 
-use bitchat_protocol::crypto::Secret;
+use bitchat_protocol::crypto::{DhSecret, KemSecret, Secret};
 use bitchat_protocol::handshake::{accept, initiate};
 use bitchat_protocol::id::MessageId;
 use bitchat_protocol::identity::{Account, Device, Identity, Phrase};
 use bitchat_protocol::invitation::ContactRecord;
-use bitchat_protocol::prekey::{OneTimeKeys, OneTimeSecrets, Prekeys};
+use bitchat_protocol::prekey::{
+    Algorithm, Offer, OneTimeKeys, OneTimeSecrets, Prekeys, SignedPrekey,
+};
 use bitchat_protocol::ratchet::{SkippedAt, SkippedKeys};
 use bitchat_protocol::session::{Peer, Session};
 use bitchat_protocol::store::StoreError;
@@ -81,17 +83,45 @@ impl Pair {
 
     /// Handshake with ML-KEM, both ratchets, one message there: Alice's session and Bob's.
     pub(crate) fn found(&mut self) -> (Session, Session) {
+        self.found_on(&OneTimeKeys::default(), &OneTimeSecrets::default())
+    }
+
+    /// One-time prekeys of both kinds, as Bob hands them out, and their secrets.
+    #[allow(dead_code, reason = "the test does not ask")]
+    pub(crate) fn one_time(&mut self) -> (Offer, OneTimeSecrets) {
+        let (x25519, ml_kem) = (DhSecret::random(&mut self.rng), KemSecret::random(&mut self.rng));
+        let (device, expires) = (self.bob.identity.device(), UnixMillis(NOW.0 + 1));
+        let issue =
+            |algorithm, id, key: &[u8]| SignedPrekey::issue(device, algorithm, id, key, expires);
+        let offer = Offer {
+            x25519: Some(issue(Algorithm::X25519, 5, x25519.public().as_bytes())),
+            ml_kem: Some(issue(Algorithm::MlKem1024, 6, ml_kem.public().as_bytes())),
+        };
+        (offer, OneTimeSecrets { x25519: Some((5, x25519)), ml_kem: Some((6, ml_kem)) })
+    }
+
+    /// What Alice takes of Bob's offer: two signatures to check.
+    #[allow(dead_code, reason = "the test does not ask")]
+    pub(crate) fn verified(&self, offer: &Offer) -> OneTimeKeys {
+        offer.verify(&self.bob.identity.device().id(), NOW).expect("its own keys")
+    }
+
+    /// As [`Pair::found`], on one-time prekeys.
+    pub(crate) fn found_on(
+        &mut self,
+        one_time: &OneTimeKeys,
+        secrets: &OneTimeSecrets,
+    ) -> (Session, Session) {
         let Self { alice, bob, record, rng } = self;
-        let initiated = initiate(&alice.identity, black_box(record), &OneTimeKeys::default(), rng)
-            .expect("a good record");
+        let initiated =
+            initiate(&alice.identity, black_box(record), one_time, rng).expect("a good record");
         let initial = initiated.initial.clone();
         let mut outbound =
             Session::initiated(initiated, bob.as_peer(), NOW, rng).expect("a good prekey");
         let sealed = outbound.seal(MESSAGE, &TEXT, NOW, rng).expect("may send");
 
         let accepted =
-            accept(&bob.identity, &bob.prekeys, &OneTimeSecrets::default(), black_box(&initial))
-                .expect("good");
+            accept(&bob.identity, &bob.prekeys, secrets, black_box(&initial)).expect("good");
         let mut inbound = Session::accepted(accepted, NOW);
         black_box(inbound.open(MESSAGE, &sealed, &NoneSkipped, NOW, rng).expect("the first"));
         (outbound, inbound)

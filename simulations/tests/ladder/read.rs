@@ -1,12 +1,10 @@
 //! Who is told that what was read, and when.
 
 use bitchat_protocol::engine::MessageView;
+use bitchat_protocol::envelope::{Body, Receipts};
 
+use super::liar::Liar;
 use super::*;
-
-fn bob() -> Who {
-    Who("bob".to_owned())
-}
 
 /// Bob tells Alice what he has read.
 fn telling() -> (Bench, Bench) {
@@ -54,7 +52,7 @@ fn one_notice_tells_of_everything_that_was_read_and_no_row_waits_for_it() {
     let frames = bob.sends.len();
     let rows = bob.queued();
     exchange(&mut alice, &mut bob);
-    read_all_again(&mut bob);
+    read_all(&mut bob, "another", None);
 
     assert_eq!((frames, rows), (1, 0));
     assert_eq!(bob.sends.len(), 0, "another reader's acknowledgement tells nothing twice");
@@ -65,10 +63,6 @@ fn one_notice_tells_of_everything_that_was_read_and_no_row_waits_for_it() {
     }
     let read = |fact: &&Fact| matches!(fact, Fact::Reached { state: DeliveryState::Read, .. });
     assert_eq!(alice.facts.iter().filter(read).count(), 40);
-}
-
-fn read_all_again(bench: &mut Bench) {
-    read_all(bench, "another", None);
 }
 
 /// A chat passes over what others wrote: that was not read.
@@ -125,26 +119,21 @@ fn a_lost_notice_costs_a_mark_and_nothing_more() {
     assert_eq!(alice.queued(), 0);
 }
 
+/// A message to Bob, delivered, and another that waits: a third party says of both that it has read them.
 #[test]
 fn a_contact_that_says_read_of_what_it_was_never_sent_moves_nothing() {
-    let (mut alice, mut bob) = telling();
-    let mut carol = Bench::new("carol", 3);
-    let link_text = carol.invitation(true).0;
-    alice.ask(Command::AddContact { link: link_text, name: None }).expect("added");
-    let id = say(&mut alice, "carol", "for carol");
-    let forged = say(&mut alice, "bob", "hello");
+    let (mut alice, mut bob) = pair();
+    let delivered = say(&mut alice, "bob", "hello");
     exchange(&mut alice, &mut bob);
-    assert_eq!(state(&mut alice, forged), DeliveryState::Delivered);
+    alice.feed(Input::Disconnected { peer: bob.device });
+    let waiting = say(&mut alice, "bob", "and hello");
+    let mut liar = Liar::invited(300, &mut alice);
 
-    // What Bob says concerns his own messages only: Carol's keeps its state.
-    read_all(&mut bob, "default", None);
-    exchange(&mut alice, &mut bob);
+    let read = vec![delivered, waiting, MessageId([9; 16])];
+    let delivered_too = read.clone();
+    liar.say(&mut alice, 1, Body::Receipts(Receipts { delivered: delivered_too, read }));
 
-    assert_eq!(state(&mut alice, id), DeliveryState::Queued);
-    let unknown = alice.contact(Command::Contact(bob_as_contact()));
-    assert!(!unknown.read_receipts);
-}
-
-fn bob_as_contact() -> Who {
-    bob()
+    assert_eq!(state(&mut alice, delivered), DeliveryState::Delivered);
+    assert_eq!(state(&mut alice, waiting), DeliveryState::Queued);
+    assert!(alice.refused.is_empty(), "it costs the liar nothing and us nothing");
 }

@@ -33,6 +33,8 @@ pub(crate) struct Bench {
     pub(crate) now: Now,
     pub(crate) sends: VecDeque<(DeviceId, SendToken, Vec<u8>)>,
     pub(crate) events: Vec<Event>,
+    /// Every dial that it asked for.
+    pub(crate) dials: Vec<DeviceId>,
     /// Everything that it has refused.
     pub(crate) refused: Vec<(DeviceId, Code, Duration)>,
     /// Refusals that nobody carried back yet, with their numbers.
@@ -107,6 +109,7 @@ impl Bench {
             lives,
             sends: VecDeque::new(),
             events: Vec::new(),
+            dials: Vec::new(),
             refused: Vec::new(),
             unsaid: Vec::new(),
             facts: Vec::new(),
@@ -192,7 +195,8 @@ impl Bench {
                     self.unsaid.push((number, code, retry_after));
                 }
                 Output::Fact(fact) => self.facts.push(fact),
-                Output::Connect { .. } | Output::Ask(_) => {}
+                Output::Connect { peer, .. } => self.dials.push(peer),
+                Output::Ask(_) => {}
             }
         }
     }

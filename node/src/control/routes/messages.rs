@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use axum::extract::State;
-use bitchat_protocol::engine::{Command, DeliveryState, DeliveryView, Event, Who};
+use bitchat_protocol::engine::{Command, DeliveryState, DeliveryView, Event, Reply, Who};
+use bitchat_protocol::id::MessageId;
 use serde::Deserialize;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
@@ -12,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{Answer, answer, delivery as delivery_of, messages as messages_of};
 use crate::control::Handle;
 use crate::control::request::{Body, Named, Numbered, Params, at_most};
-use crate::control::view::{Delivery, Line, Messages, Sent};
+use crate::control::view::{Delivery, Line, Messages, Sent, Withheld};
 use crate::error::NodeError;
 
 /// How long a wait takes if nobody says otherwise, milliseconds.
@@ -63,7 +64,8 @@ pub(in crate::control) async fn send(
     Body(wish): Body<Send>,
 ) -> Answer<Sent> {
     let patience = at_most("timeout_ms", wish.timeout_ms.unwrap_or(WAIT_MS), WAIT_MS_MAX)?;
-    let deadline = Instant::now() + Duration::from_millis(patience);
+    let begun = Instant::now();
+    let deadline = begun + Duration::from_millis(patience);
     let wanted = wish.wait.map_or(DeliveryState::Queued, Wait::state);
     // Before the command, so that no event can fall between the answer and the first look.
     let events = handle.events();
@@ -76,7 +78,16 @@ pub(in crate::control) async fn send(
     let view = delivery_of(handle.ask(command).await?)?;
     let view = follow(&handle, events, view, wanted, deadline).await;
     let reached = view.state.reaches(wanted);
-    answer(Sent { delivery: view.into(), reached })
+    let over = reached || view.state.is_failure();
+    let withheld = if over { None } else { withheld(&handle, view.id, begun).await };
+    answer(Sent { delivery: view.into(), reached, withheld })
+}
+
+/// Whether an open breaker alone kept a message from being tried since `begun`.
+/// The message is queued, whatever becomes of this question: an engine that is gone is no error.
+async fn withheld(handle: &Handle, id: MessageId, begun: Instant) -> Option<Withheld> {
+    let Ok(Reply::Withheld(view)) = handle.ask(Command::Withheld(id)).await else { return None };
+    Withheld::during(begun.elapsed(), view?)
 }
 
 /// The message's last known place: where it reached `wanted`, ended, or was when time was up.

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::extract::State;
-use bitchat_protocol::engine::Command;
+use bitchat_protocol::engine::{Command, Reply};
 use tokio::time::timeout;
 
-use super::{Answer, answer, contacts, identity as identity_of};
+use super::{Answer, answer, contacts, identity as identity_of, mismatch};
 use crate::control::Handle;
-use crate::control::view::{Alive, Identity, Peer, Peers, Status};
+use crate::control::view::{Alive, Identity, Peers, Status};
 
 /// Status is for the moments when things hang: it does not wait for an engine that hangs.
 const STATUS_WITHIN: Duration = Duration::from_secs(2);
@@ -21,11 +21,10 @@ pub(in crate::control) async fn identity(State(handle): State<Handle>) -> Answer
 pub(in crate::control) async fn peers(State(handle): State<Handle>) -> Answer<Peers> {
     let known = contacts(handle.ask(Command::Contacts).await?)?;
     let names: BTreeMap<_, _> = known.into_iter().map(|view| (view.device, view.name)).collect();
-    let peers = handle.status().peers.into_iter().map(|status| {
-        let contact = names.get(&status.device).cloned();
-        Peer::new(status, contact)
-    });
-    answer(Peers { peers: peers.collect() })
+    let Reply::Breakers(breakers) = handle.ask(Command::Breakers).await? else {
+        return Err(mismatch().into());
+    };
+    answer(Peers::new(handle.status().peers, breakers, &names))
 }
 
 /// Asks nobody: who gets no answer here knows that the whole process hangs.

@@ -9,11 +9,11 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request as HttpRequest, Response, StatusCode};
 use bitchat_protocol::contact::KeyPolicy;
 use bitchat_protocol::engine::{
-    BackupPage, Command, CommandError, ContactView, DeliveryState, DeliveryView, Event, ExportView,
-    IdentityView, ImportView, InvitationView, MessageView, QueueView, Reply, TrackView, Who,
+    BackupPage, BreakerView, Command, CommandError, ContactView, DeliveryState, DeliveryView,
+    Event, ExportView, IdentityView, ImportView, InvitationView, MessageView, QueueView, Reply,
+    Who, WithheldView,
 };
 use bitchat_protocol::id::{AccountId, DeviceId, MessageId};
-use bitchat_protocol::outbox::{CustodyReceipt, Delivery};
 use bitchat_protocol::prekey::PrekeyUse;
 use bitchat_protocol::time::UnixMillis;
 use http_body_util::BodyExt;
@@ -37,6 +37,10 @@ pub(super) struct Memory {
     pub(super) state: Option<DeliveryState>,
     /// What every command fails with, if it does.
     pub(super) failure: Option<CommandError>,
+    /// What keeps every message from being tried.
+    pub(super) withheld: Option<WithheldView>,
+    /// Every circuit breaker.
+    pub(super) breakers: Vec<BreakerView>,
     acknowledged: u64,
 }
 
@@ -54,7 +58,7 @@ impl Fake {
         let (node, mut requests) = Self::silent(16);
         let memory = Arc::clone(&node.memory);
         tokio::spawn(async move {
-            while let Some(Request { command, reply }) = requests.recv().await {
+            while let Some(Request { command, reply, .. }) = requests.recv().await {
                 let answer = memory.lock().unwrap().answer(command);
                 let _ = reply.send(answer);
             }
@@ -167,7 +171,7 @@ impl Memory {
                 self.asked.push(format!("SendOnce {id} {} bytes", text.len()));
                 Reply::Delivery(delivery(DeliveryState::Queued))
             }
-            Command::Track(_) | Command::RetryNow(_) => Reply::Track(track()),
+            Command::Track(_) | Command::RetryNow(_) => Reply::Track(super::queue::track()),
             Command::Cancel(id) => return Err(CommandError::Accepted(id)),
             Command::Delivery(_) => {
                 self.asked.push("Delivery".to_owned());
@@ -190,6 +194,8 @@ impl Memory {
                 Reply::Messages(vec![message(1, false), message(0, true)])
             }
             Command::Queue => Reply::Queue(vec![row()]),
+            Command::Breakers => Reply::Breakers(self.breakers.clone()),
+            Command::Withheld(_) => Reply::Withheld(self.withheld),
             Command::AcceptCopy => self.done("AcceptCopy".to_owned()),
             Command::BackupPage { cursor, history } => {
                 self.asked.push(format!("Export {cursor} history={history}"));
@@ -339,20 +345,6 @@ pub(super) fn message(cursor: u64, outgoing: bool) -> MessageView {
         late: false,
         unreadable: false,
         state: outgoing.then_some(DeliveryState::Delivered),
-    }
-}
-
-fn track() -> TrackView {
-    let mailbox = DeviceId([3; 32]);
-    let (envelope, until, bytes) = ([4; 32], UnixMillis(90), vec![5, 6]);
-    let mut delivery = Delivery::begin(account(2), UnixMillis(10));
-    delivery.reach(DeliveryState::Stored, "receipts", UnixMillis(11));
-    TrackView {
-        delivery: self::delivery(DeliveryState::Stored),
-        steps: delivery.steps().cloned().collect(),
-        custody: vec![CustodyReceipt { mailbox, envelope, until, bytes, at: UnixMillis(11) }],
-        late: None,
-        waits: None,
     }
 }
 

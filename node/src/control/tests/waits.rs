@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use bitchat_protocol::engine::{DeliveryState, Event};
+use bitchat_protocol::engine::{DeliveryState, Event, WithheldView};
+use bitchat_protocol::resilience::breaker::Operation;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -24,7 +25,7 @@ async fn without_a_wait_the_reply_comes_as_soon_as_the_text_is_durable() {
         reply.json,
         json!({
             "schema": 1, "id": "07".repeat(16), "to": "bob", "state": "queued",
-            "evidence": "outbox row", "at_ms": 5, "reached": true,
+            "evidence": "outbox row", "at_ms": 5, "reached": true, "withheld": null,
         })
     );
     assert_eq!(node.asked(), ["Send 5 bytes expires=Some(1s)"]);
@@ -78,6 +79,24 @@ async fn when_time_is_up_the_last_known_state_is_told() {
     assert_eq!(reply["reached"], false);
 }
 
+/// A breaker is the reason only if nothing was tried since the wait began.
+#[tokio::test]
+async fn when_time_is_up_a_breaker_that_alone_was_in_the_way_is_named() {
+    let node = Fake::start();
+    let (operation, retry_after) = (Operation::Dial, Duration::from_secs(9));
+    for (untried_for, named) in
+        [(None, true), (Some(Duration::from_secs(60)), true), (Some(Duration::ZERO), false)]
+    {
+        let view = WithheldView { operation, retry_after, untried_for };
+        node.set(|fake| fake.withheld = Some(view));
+
+        let reply = finish(wait_for(&node, "delivered", 50).await).await;
+
+        let expected = json!({"operation": "dial", "retry_after_ms": 9_000});
+        assert_eq!(reply["withheld"], if named { expected } else { Value::Null });
+    }
+}
+
 /// More events than the channel holds come at once: the one that matters is lost.
 #[tokio::test]
 async fn a_wait_that_lost_events_looks_instead() {
@@ -119,6 +138,24 @@ async fn a_wait_ends_when_the_node_stops() {
     node.change(|status| status.draining = true);
 
     assert_eq!(finish(reply).await["reached"], false);
+}
+
+/// The message is durable: an engine that ends meanwhile must not make an error of that.
+#[tokio::test]
+async fn a_wait_whose_engine_is_gone_still_says_where_the_message_is() {
+    let (node, mut requests) = Fake::silent(1);
+    let router = node.router();
+    let body = json!({"to": "bob", "text": "hi", "wait": "sent", "timeout_ms": 50});
+    let call =
+        tokio::spawn(async move { call(&router, send("POST", "/v1/messages", &body)).await });
+    let request = requests.recv().await.unwrap();
+    let queued = bitchat_protocol::engine::Reply::Delivery(delivery(DeliveryState::Queued));
+    request.reply.send(Ok(queued)).unwrap();
+    drop(requests);
+
+    let reply = finish(call).await;
+
+    assert_eq!((&reply["state"], &reply["reached"]), (&json!("queued"), &json!(false)));
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use bitchat_protocol::engine::{DeliveryView, QueueView, TrackView, WaitView};
 use bitchat_protocol::outbox::{CustodyReceipt, Step};
 use serde::Serialize;
 
+use super::Withheld;
 use crate::control::peer_id;
 
 /// Where a message is.
@@ -36,6 +37,8 @@ pub(in crate::control) struct Sent {
     #[serde(flatten)]
     pub(in crate::control) delivery: Delivery,
     pub(in crate::control) reached: bool,
+    /// An open breaker alone kept it from being tried.
+    pub(in crate::control) withheld: Option<Withheld>,
 }
 
 /// A row of the outbox.

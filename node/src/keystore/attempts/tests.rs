@@ -30,8 +30,14 @@ fn fail(keystore: &Path) {
 /// So many failures, whose pause is over.
 fn long_ago(keystore: &Path, failures: u32) {
     let record = Record { failures, at: Reading { wall_ms: 0, uptime: None } };
-    let text = serde_json::to_vec(&record).expect("serialises");
-    fs::write(keystore.with_extension("attempts"), text).expect("writes");
+    let text = serde_json::to_string(&record).expect("serialises");
+    put(&keystore.with_extension("attempts"), &text);
+}
+
+/// A file that says so, in both slots.
+pub(in super::super) fn put(path: &Path, text: &str) {
+    drop(fs::remove_file(path));
+    Slots::read(path).expect("reads").0.write(text).expect("writes");
 }
 
 fn paused(keystore: &Path) -> Option<Duration> {
@@ -77,10 +83,10 @@ fn a_clock_set_back_starts_the_pause_anew_and_never_locks_for_longer() {
     let (_dir, keystore) = keystore();
     let future = Record { failures: 7, at: Reading { wall_ms: u64::MAX, uptime: None } };
     let path = keystore.with_extension("attempts");
-    fs::write(&path, serde_json::to_vec(&future).expect("serialises")).expect("writes");
+    put(&path, &serde_json::to_string(&future).expect("serialises"));
 
     let first = paused(&keystore);
-    let read = read(&path, &Reading::now()).expect("reads");
+    let read = read(&path, &Reading::now()).expect("reads").1;
 
     assert_eq!(first, Some(seconds(4)));
     let soon = Reading { wall_ms: read.at.wall_ms + 4_000, uptime: None };
@@ -117,7 +123,7 @@ fn attempts_are_counted_on_disk_and_a_right_one_forgets_them() {
 
     assert_eq!(paused(&keystore), None);
     let left: Vec<_> = fs::read_dir(dir.path()).expect("lists").map_while(Result::ok).collect();
-    assert_eq!(left.len(), 1, "only the lock file: {left:?}");
+    assert_eq!(left.len(), 2, "record and lock: {left:?}");
 }
 
 #[test]
@@ -164,4 +170,58 @@ fn a_record_of_nonsense_pauses_for_a_second_and_no_longer() {
         let text = fs::read_to_string(keystore.with_extension("attempts")).expect("reads");
         assert!(text.starts_with(r#"{"failures":5,"at":{"wall_ms":1"#), "it runs now: {text}");
     }
+}
+
+/// On a file system without a free block: a profile opens, and what cannot be counted is not tried.
+/// Skipped where this user may not mount one.
+#[test]
+fn a_full_disk_keeps_nobody_out_and_frees_no_attempt() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let Some(disk) = Mounted::at(dir.path()) else { return };
+    let keystore = disk.0.join("keystore.json");
+    Attempt::prepare(&keystore).expect("room");
+    let full = fs::write(disk.0.join("filler"), vec![1; 1 << 20]);
+    assert_eq!(full.map_err(|error| error.kind()), Err(io::ErrorKind::StorageFull));
+
+    for _ in 0..FREE {
+        fail(&keystore);
+    }
+    assert!(paused(&keystore).is_some(), "counted");
+
+    let other = disk.0.join("other.json");
+    let uncounted = Attempt::admit(&other).and_then(|mut attempt| attempt.count());
+    assert!(matches!(uncounted, Err(KeystoreError::Io { .. })), "{uncounted:?}");
+}
+
+/// A small file system in memory.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn at(path: &Path) -> Option<Self> {
+        let mount = |word: &str| {
+            let mut command = std::process::Command::new(word);
+            if word == "mount" {
+                command.args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"]);
+            }
+            command.arg(path).stderr(std::process::Stdio::null()).status()
+        };
+        mount("mount").is_ok_and(|status| status.success()).then(|| Self(path.to_owned()))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        drop(std::process::Command::new("umount").arg("-l").arg(&self.0).status());
+    }
+}
+
+/// Whoever waits too long for another process learns that, and not that the passphrases were wrong.
+#[test]
+fn another_process_at_it_is_no_wrong_passphrase() {
+    let (_dir, keystore) = keystore();
+    let _held = Attempt::admit(&keystore).expect("free");
+
+    let refused = lock_within(&keystore.with_extension("lock"), Duration::ZERO);
+
+    assert!(matches!(refused, Err(KeystoreError::Contended)), "{refused:?}");
 }

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
+use bitchat_proto::stream::{Control, Decoder};
 use bitchat_protocol::engine::SendToken;
 use bitchat_protocol::error::{Code, Malformed};
 use bitchat_protocol::id::DeviceId;
@@ -13,7 +14,6 @@ use tokio::time::timeout;
 use tokio_util::compat::FuturesAsyncReadCompatExt as _;
 use tokio_util::sync::CancellationToken;
 
-use super::super::codec::{Control, Decoder};
 use super::super::ledger::Ledger;
 use super::super::{Event, Limits, NetworkCounters};
 use super::lock;
@@ -65,7 +65,7 @@ impl Answers<'_> {
     }
 
     async fn drain(&self, decoder: &mut Decoder) -> Result<(), Malformed> {
-        while let Some(frame) = decoder.next()? {
+        while let Some(frame) = decoder.next_frame()? {
             match Control::parse(&frame)? {
                 Control::Accepted { upto } => {
                     let tokens = lock(self.ledger).accept(upto)?;

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
+use bitchat_proto::stream::put_frame;
 use futures::AsyncWrite;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc::error::TryRecvError;
@@ -11,7 +12,6 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::bytes::BytesMut;
 use tokio_util::compat::FuturesAsyncWriteCompatExt as _;
 
-use super::super::codec::put_frame;
 use super::super::ledger::Ledger;
 use super::super::{Limits, NetworkCounters};
 use super::{Budget, End, Outgoing, lock};

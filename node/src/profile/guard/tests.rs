@@ -1,8 +1,10 @@
-//! Rotations that die at every step.
+//! Rotations that die at every step, and a device that is certified anew.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use bitchat_proto::prost::Message as _;
+use bitchat_proto::rest;
 use bitchat_protocol::store::{Batch, BatchId, Key, Store, Table};
 
 use super::*;
@@ -111,4 +113,35 @@ fn a_profile_whose_store_is_missing_gets_no_new_one_by_a_rotation() {
 
     assert!(matches!(refused, Err(NodeError::StoreCorrupt { .. })));
     assert!(!home.data().exists());
+}
+
+/// The device keys stay, the generation is above what was seen, and the next start greets. Without
+/// such a device there is nothing to take back.
+#[test]
+fn reclaiming_certifies_the_same_device_above_the_later_one() {
+    let (_dir, home) = profile();
+    let secrets = || profile::unlock(&home, Credentials::default()).expect("opens").secrets;
+    let before = secrets();
+    let refused = reclaim(&home, Credentials::default());
+    assert!(matches!(refused, Err(NodeError::Config { .. })), "{refused:?}");
+    assert_eq!(secrets(), before);
+    let seen = |superseded: u64| {
+        let (store, _lock) = opened(&home);
+        let row = rest::Copies { superseded, ..rest::Copies::default() }.encode_to_vec();
+        let writes = [(Key::of(Table::Meta, b"copies"), Some(row))].into_iter().collect();
+        store.commit(&[Batch { id: BatchId(2), writes: Arc::new(writes) }]).expect("commits");
+    };
+
+    let ahead = before.generation + 1_000_000_000;
+    seen(ahead);
+    let generation = reclaim(&home, Credentials::default()).expect("reclaimed");
+
+    let after = secrets();
+    assert_eq!((generation, after.generation), (ahead + 1, ahead + 1));
+    assert_eq!((&after.device_seed, &after.device_dh), (&before.device_seed, &before.device_dh));
+    assert!(opened(&home).0.get(&restored_key()).expect("reads").is_some());
+    check(&home);
+    seen(u64::MAX);
+    let last = reclaim(&home, Credentials::default());
+    assert!(matches!(last, Err(NodeError::Config { .. })), "nothing is above it: {last:?}");
 }

@@ -4,15 +4,18 @@
 //!   | length, 1 to 3 bytes | tag | length of the field | field ... |
 //! ```
 //!
-//! A frame holds exactly one field, so that its tag alone tells control frames (for this module)
-//! from application frames (for the engine): nothing is decoded twice, nothing is encoded again.
+//! A frame holds exactly one field, so that its tag alone tells control frames (for the other end of
+//! the stream) from application frames (for the engine): nothing is decoded twice, nothing is encoded again.
 //! Whatever is too long, empty or not canonical is [`Malformed`], and the stream is reset.
 
-use bitchat_proto::limits::FRAME_BYTES_MAX;
-use bitchat_proto::prost::Message;
-use bitchat_proto::wire::{Accepted, Link, Refusal, link};
-use bitchat_protocol::error::Malformed;
-use tokio_util::bytes::{Buf, BufMut, BytesMut};
+use std::error::Error;
+use std::fmt;
+
+use prost::Message;
+use prost::bytes::{Buf, BufMut, BytesMut};
+
+use crate::limits::FRAME_BYTES_MAX;
+use crate::wire::{Accepted, Link, Refusal, link};
 
 /// Bytes of a length: enough for [`FRAME_BYTES_MAX`], too few for 2^21.
 const LENGTH_BYTES_MAX: usize = 3;
@@ -25,9 +28,21 @@ const IDLE_BYTES_MAX: usize = 64 * 1024;
 const TAG_ACCEPTED: u8 = 2 << 3 | 2;
 const TAG_REFUSAL: u8 = 3 << 3 | 2;
 
+/// Bytes that are no frame; names the part that is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed(pub &'static str);
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "malformed {}", self.0)
+    }
+}
+
+impl Error for Malformed {}
+
 /// Whom a frame is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
     /// The engine; counts for `Accepted`.
     Application,
     /// The writer at the other end of the stream.
@@ -36,7 +51,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// Looks at the tag of an encoded `wire::Link`.
-    pub(super) fn of(frame: &[u8]) -> Result<Self, Malformed> {
+    pub fn of(frame: &[u8]) -> Result<Self, Malformed> {
         const WRONG: Malformed = Malformed("frame");
         let (tag, rest) = frame.split_first().ok_or(WRONG)?;
         let (length, header) = varint(rest)?.ok_or(WRONG)?;
@@ -52,7 +67,7 @@ impl Kind {
 
 /// What the reader of a stream tells its writer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Control {
+pub enum Control {
     /// The first `upto` frames were read.
     Accepted {
         /// Counted from 1.
@@ -71,7 +86,7 @@ pub(super) enum Control {
 
 impl Control {
     /// Appends the frame to `buffer`.
-    pub(super) fn put(self, buffer: &mut BytesMut) {
+    pub fn put(self, buffer: &mut BytesMut) {
         let frame = match self {
             Self::Accepted { upto } => link::Frame::Accepted(Accepted { upto }),
             Self::Refusal { number, code, retry_after_ms } => {
@@ -82,7 +97,7 @@ impl Control {
     }
 
     /// Parses a frame; application frames have no place on this direction of a stream.
-    pub(super) fn parse(frame: &[u8]) -> Result<Self, Malformed> {
+    pub fn parse(frame: &[u8]) -> Result<Self, Malformed> {
         const WRONG: Malformed = Malformed("control frame");
         if Kind::of(frame)? != Kind::Control {
             return Err(WRONG);
@@ -98,7 +113,7 @@ impl Control {
 }
 
 /// Appends one frame with its length. The caller has checked it against [`FRAME_BYTES_MAX`].
-pub(super) fn put_frame(buffer: &mut BytesMut, frame: &[u8]) {
+pub fn put_frame(buffer: &mut BytesMut, frame: &[u8]) {
     buffer.reserve(LENGTH_BYTES_MAX + frame.len());
     let mut length = frame.len();
     while length >= 0x80 {
@@ -111,7 +126,7 @@ pub(super) fn put_frame(buffer: &mut BytesMut, frame: &[u8]) {
 
 /// Cuts a stream of bytes into frames.
 #[derive(Debug)]
-pub(super) struct Decoder {
+pub struct Decoder {
     buffer: BytesMut,
     /// Bytes asked for with each read.
     read: usize,
@@ -119,12 +134,12 @@ pub(super) struct Decoder {
 
 impl Decoder {
     /// For a stream that is read in steps of `read` bytes.
-    pub(super) fn reading(read: usize) -> Self {
+    pub fn reading(read: usize) -> Self {
         Self { buffer: BytesMut::new(), read }
     }
 
     /// Where the next read goes. Grows with what arrived, never with what a length claims.
-    pub(super) fn room(&mut self) -> &mut BytesMut {
+    pub fn room(&mut self) -> &mut BytesMut {
         if self.buffer.is_empty() && self.buffer.capacity() > IDLE_BYTES_MAX {
             self.buffer = BytesMut::new();
         }
@@ -133,7 +148,7 @@ impl Decoder {
     }
 
     /// The next whole frame, if it is there.
-    pub(super) fn next(&mut self) -> Result<Option<Vec<u8>>, Malformed> {
+    pub fn next_frame(&mut self) -> Result<Option<Vec<u8>>, Malformed> {
         let Some((length, header)) = varint(&self.buffer)? else { return Ok(None) };
         if length == 0 || length > FRAME_BYTES_MAX {
             return Err(Malformed("frame length"));
@@ -146,7 +161,7 @@ impl Decoder {
     }
 
     /// Whether the peer owes us the rest of a frame.
-    pub(super) fn is_partial(&self) -> bool {
+    pub fn is_partial(&self) -> bool {
         !self.buffer.is_empty()
     }
 }
@@ -189,7 +204,7 @@ mod tests {
             let mut read = Vec::new();
             for part in stream.chunks(chunk) {
                 decoder.room().put_slice(part);
-                while let Some(frame) = decoder.next().expect("well-formed") {
+                while let Some(frame) = decoder.next_frame().expect("well-formed") {
                     read.push(frame);
                 }
             }
@@ -203,7 +218,7 @@ mod tests {
         fn arbitrary_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..2_000)) {
             let mut decoder = Decoder::reading(1_024);
             decoder.room().put_slice(&bytes);
-            while let Ok(Some(frame)) = decoder.next() {
+            while let Ok(Some(frame)) = decoder.next_frame() {
                 prop_assert!(!frame.is_empty() && frame.len() <= FRAME_BYTES_MAX);
                 let _ = Kind::of(&frame);
                 let _ = Control::parse(&frame);
@@ -217,11 +232,11 @@ mod tests {
             let mut decoder = Decoder::reading(1_024);
             let [a, b, c] = [length, length >> 7, length >> 14].map(low_bits);
             decoder.room().put_slice(&[0x80 | a, 0x80 | b, c]);
-            assert!(decoder.next().is_err(), "{length}");
+            assert!(decoder.next_frame().is_err(), "{length}");
         }
         let mut decoder = Decoder::reading(1_024);
         decoder.room().put_slice(&[0xFF, 0xFF, 0xFF, 0xFF, 0x07]);
-        assert!(decoder.next().is_err());
+        assert!(decoder.next_frame().is_err());
     }
 
     #[test]
@@ -231,7 +246,7 @@ mod tests {
         let mut decoder = Decoder::reading(1_024);
         decoder.room().put_slice(&stream);
 
-        let frame = decoder.next().expect("well-formed").expect("whole");
+        let frame = decoder.next_frame().expect("well-formed").expect("whole");
 
         assert_eq!(frame.len(), FRAME_BYTES_MAX);
     }
@@ -241,7 +256,7 @@ mod tests {
         for bytes in [&[0x00][..], &[0x81, 0x00], &[0x80, 0x80, 0x00]] {
             let mut decoder = Decoder::reading(1_024);
             decoder.room().put_slice(bytes);
-            assert!(decoder.next().is_err(), "{bytes:?}");
+            assert!(decoder.next_frame().is_err(), "{bytes:?}");
         }
     }
 
@@ -253,7 +268,7 @@ mod tests {
             control.put(&mut stream);
             let mut decoder = Decoder::reading(1_024);
             decoder.room().put_slice(&stream);
-            let frame = decoder.next().expect("well-formed").expect("whole");
+            let frame = decoder.next_frame().expect("well-formed").expect("whole");
 
             assert_eq!(Kind::of(&frame), Ok(Kind::Control));
             assert_eq!(Control::parse(&frame), Ok(control));
