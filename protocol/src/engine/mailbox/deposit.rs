@@ -293,7 +293,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     }
 
     /// A row of the outbox is gone.
-    pub(in super::super) fn forget_deposit(&mut self, place: Place) {
+    pub(in crate::engine) fn forget_deposit(&mut self, place: Place) {
         if let Some(depot) = self.mail.depots.get_mut(&place.0) {
             depot.rows.remove(&place.1);
             if self.outbox.queue(&place.0).is_none() {

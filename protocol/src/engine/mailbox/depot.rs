@@ -117,7 +117,7 @@ impl Depot {
 
 impl<S: Store, R: CryptoRng> Engine<S, R> {
     /// Something waits for a contact, and no link may come.
-    pub(in super::super) fn want_deposit(&mut self, account: AccountId, is_hopeless: bool) {
+    pub(in crate::engine) fn want_deposit(&mut self, account: AccountId, is_hopeless: bool) {
         let at = self.now.mono + if is_hopeless { Duration::ZERO } else { LINK_WAIT };
         if is_hopeless {
             self.timers.set(Reason::Deposit(account), at);
@@ -127,12 +127,12 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     }
 
     /// Receipts are owed to a contact without a link.
-    pub(in super::super) fn want_notice(&mut self, account: AccountId) {
+    pub(in crate::engine) fn want_notice(&mut self, account: AccountId) {
         self.timers.set_if_none(Reason::Deposit(account), self.now.mono + GATHER);
     }
 
     /// A link stands: what is owed goes over it.
-    pub(in super::super) fn deposits_linked(&mut self, account: AccountId) {
+    pub(in crate::engine) fn deposits_linked(&mut self, account: AccountId) {
         if let Some(depot) = self.mail.depots.get_mut(&account) {
             depot.notice = None;
         }
@@ -149,7 +149,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     }
 
     /// Leaves what waits for a contact with its mailboxes, as far as there is room.
-    pub(in super::super) fn deposit(&mut self, account: AccountId) -> Result<(), Error> {
+    pub(in crate::engine) fn deposit(&mut self, account: AccountId) -> Result<(), Error> {
         if !self.may_deposit(account) || !self.refresh_depot(account)? {
             return Ok(());
         }

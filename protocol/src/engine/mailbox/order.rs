@@ -35,7 +35,7 @@ pub(super) enum Ordered {
 
 impl<S: Store, R: CryptoRng> Engine<S, R> {
     /// Whatever is to be done at a node now.
-    pub(in super::super) fn run_rental(&mut self, node: DeviceId) -> Result<(), Error> {
+    pub(in crate::engine) fn run_rental(&mut self, node: DeviceId) -> Result<(), Error> {
         let (now, wall) = (self.now.mono, self.now.wall);
         let Some(rent) = self.mail.rents.get_mut(&node) else { return Ok(()) };
         let gave_up = rent.rental.removed.is_some_and(|at| wall.since(at) > FAREWELL);

@@ -119,7 +119,7 @@ impl Rent {
 
 impl<S: Store, R: CryptoRng> Engine<S, R> {
     /// Reads what we rent. Before our record is issued: it names them.
-    pub(in super::super) fn load_rentals(&mut self) -> Result<(), Error> {
+    pub(in crate::engine) fn load_rentals(&mut self) -> Result<(), Error> {
         for value in self.whole_table(Table::Rental)? {
             let rental = Rental::decode(&value)?;
             let veil = self.veil();
@@ -173,7 +173,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     }
 
     /// As our record names them, best first.
-    pub(in super::super) fn record_mailboxes(&self) -> Vec<RecordMailbox> {
+    pub(in crate::engine) fn record_mailboxes(&self) -> Vec<RecordMailbox> {
         let mut active: Vec<_> = self.mail.rents.values().filter(|rent| rent.is_active()).collect();
         active.sort_by_key(|rent| rent.rental.rank);
         let entry = |rent: &&Rent| RecordMailbox {
@@ -185,7 +185,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     }
 
     /// What our record says now.
-    pub(in super::super) fn named_mailboxes(&mut self, named: &[RecordMailbox]) {
+    pub(in crate::engine) fn named_mailboxes(&mut self, named: &[RecordMailbox]) {
         self.mail.published = named.to_vec();
     }
 
