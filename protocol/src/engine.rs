@@ -204,7 +204,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 Ok(())
             }
             Input::Answered { request, frame } => self.node_answered(request, &frame),
-            Input::Unanswered { request, why } => self.unanswered(request, why),
+            Input::Unanswered { request, why } => self.node_unanswered(request, why),
             Input::Settings(settings) => {
                 self.breakers.set_policy(settings.breaker);
                 Ok(())

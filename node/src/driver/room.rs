@@ -117,13 +117,14 @@ const fn demand(command: &Command) -> Use {
         | Command::History { .. }
         | Command::BackupPage { .. }
         | Command::Breakers
-        | Command::Withheld(_)
         | Command::MailboxList
         | Command::MailboxTest(_)
+        | Command::Withheld(_)
         | Command::Queue => Use::Nothing,
         Command::Acknowledge { .. }
         | Command::Remove { .. }
         | Command::Cancel(_)
+        | Command::MailboxRemove(_)
         | Command::AcceptCopy => Use::Little,
         Command::Invite { .. }
         | Command::AddContact { .. }
@@ -139,7 +140,6 @@ const fn demand(command: &Command) -> Use {
         | Command::SetReadReceipts { .. }
         | Command::Export(_)
         | Command::MailboxAdd { .. }
-        | Command::MailboxRemove(_)
         | Command::Import(_) => Use::New,
     }
 }

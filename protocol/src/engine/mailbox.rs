@@ -143,7 +143,11 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     }
 
     /// A node does not.
-    pub(super) fn unanswered(&mut self, request: RequestId, why: Unanswered) -> Result<(), Error> {
+    pub(super) fn node_unanswered(
+        &mut self,
+        request: RequestId,
+        why: Unanswered,
+    ) -> Result<(), Error> {
         let Some(pending) = self.mail.asks.remove(&request) else { return Ok(()) };
         self.settle_ask(request, pending, Err(why))
     }

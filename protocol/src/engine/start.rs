@@ -50,10 +50,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     ///
     /// [`Error::Store`] if a row cannot be read: nothing is ever made anew over a row that exists.
     pub fn start(setup: Setup, store: S, mut rng: R, now: Now) -> Result<Self, Error> {
-        let prekeys = match store.get(&prekeys_key())? {
-            Some(value) => read_prekeys(&value)?,
-            None => Prekeys::generate(&mut rng, now.wall),
-        };
+        let prekeys = known_or_new_prekeys(&store, &mut rng, now)?;
         let pool = Pool::load(&store)?;
         let record = store.get(&record_key())?.unwrap_or_default();
         let (book, copies) =
@@ -171,6 +168,17 @@ fn prekeys_key() -> Key {
 
 fn record_key() -> Key {
     Key::of(Table::Meta, b"record")
+}
+
+fn known_or_new_prekeys(
+    store: &impl Store,
+    rng: &mut impl CryptoRng,
+    now: Now,
+) -> Result<Prekeys, StoreError> {
+    match store.get(&prekeys_key())? {
+        Some(value) => read_prekeys(&value),
+        None => Ok(Prekeys::generate(rng, now.wall)),
+    }
 }
 
 fn read_prekeys(value: &[u8]) -> Result<Prekeys, StoreError> {

@@ -62,6 +62,7 @@ pub(super) struct Keeper {
     tags: BTreeMap<Tag, (QueueKey, UnixMillis)>,
     pub waiting: Vec<Waiting>,
     pub fetches: u64,
+    pub deposits: u64,
 }
 
 impl Keeper {
@@ -75,6 +76,7 @@ impl Keeper {
             tags: BTreeMap::new(),
             waiting: Vec::new(),
             fetches: 0,
+            deposits: 0,
         }
     }
 
@@ -112,18 +114,17 @@ impl Keeper {
             }
             Question::Order(order) => {
                 let queue = order.queue;
-                match order.open(self.device(), asker).ok()? {
-                    Order::Fetch { after, wait_ms } => {
-                        self.fetches += 1;
-                        let page = self.page(queue, after);
-                        let empty = matches!(&page, Answer::Page(page) if page.items.is_empty());
-                        if wait_ms > 0 && empty {
-                            self.waiting.push(Waiting { node, life, request: id, queue, after });
-                            return None;
-                        }
-                        page
+                let order = order.open(self.device(), asker).ok()?;
+                if let Order::Fetch { after, wait_ms } = order {
+                    self.fetches += 1;
+                    let page = self.page(queue, after);
+                    if wait_ms > 0 && is_empty(&page) {
+                        self.waiting.push(Waiting { node, life, request: id, queue, after });
+                        return None;
                     }
-                    order => self.order(queue, order, now),
+                    page
+                } else {
+                    self.order(queue, order, now)
                 }
             }
             Question::Prekeys(admission) => self.prekeys(&admission),
@@ -136,12 +137,12 @@ impl Keeper {
     pub(super) fn woken(&mut self) -> Vec<(Waiting, Vec<u8>)> {
         let mut woken = Vec::new();
         for waiting in std::mem::take(&mut self.waiting) {
-            match self.page(waiting.queue, waiting.after) {
-                Answer::Page(page) if page.items.is_empty() => self.waiting.push(waiting),
-                answer => {
-                    let frame = Response { id: waiting.request, answer }.encode();
-                    woken.push((waiting, frame));
-                }
+            let answer = self.page(waiting.queue, waiting.after);
+            if is_empty(&answer) {
+                self.waiting.push(waiting);
+            } else {
+                let frame = Response { id: waiting.request, answer }.encode();
+                woken.push((waiting, frame));
             }
         }
         woken
@@ -227,6 +228,7 @@ impl Keeper {
             }
         };
         let hash = digest(&seal);
+        self.deposits += 1;
         match self.keeping {
             Keeping::Full => return refused(RefusalCode::QuotaExceeded, 0),
             Keeping::Forges => {
@@ -247,7 +249,7 @@ impl Keeper {
 
     fn page(&self, key: QueueKey, after: u64) -> Answer {
         if self.keeping == Keeping::Babbles {
-            let noise = |cursor: u64| Item { cursor, seal: vec![cursor as u8; 2_048] };
+            let noise = |cursor: u64| Item { cursor, seal: cursor.to_be_bytes().repeat(256) };
             let items: Vec<_> = (1..=5).map(|number| noise(after + number)).collect();
             return Answer::Page(Page { items, next: after + 5, more: true });
         }
@@ -263,6 +265,10 @@ impl Keeper {
         let more = queue.items.range(next + 1..).next().is_some();
         Answer::Page(Page { items, next, more })
     }
+}
+
+fn is_empty(answer: &Answer) -> bool {
+    matches!(answer, Answer::Page(page) if page.items.is_empty())
 }
 
 const fn refused(code: RefusalCode, work_bits: u32) -> Answer {

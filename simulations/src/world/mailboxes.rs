@@ -80,6 +80,12 @@ impl World {
         keeper.map_or((0, 0, 0), |keeper| (keeper.held(), keeper.tags(), keeper.fetches))
     }
 
+    /// How often a mailbox node was asked to keep something by whom it lets in.
+    #[must_use]
+    pub fn mailbox_deposits(&self, id: MailboxId) -> u64 {
+        self.keepers.get(id.0).map_or(0, |keeper| keeper.deposits)
+    }
+
     /// Kills a node for good, or until [`World::wake`].
     pub fn sleep(&mut self, node: NodeId) {
         if let Some(sleeper) = self.nodes.get_mut(node.0) {

@@ -66,7 +66,7 @@ pub struct MailboxView {
 }
 
 impl<S: Store, R: CryptoRng> Engine<S, R> {
-    pub(in super::super) fn mailbox_add(
+    pub(in crate::engine) fn mailbox_add(
         &mut self,
         node: DeviceId,
         addresses: Vec<String>,
@@ -113,7 +113,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         Ok(())
     }
 
-    pub(in super::super) fn mailbox_list(&self) -> Reply {
+    pub(in crate::engine) fn mailbox_list(&self) -> Reply {
         let known = self.mail.rents.values().filter(|rent| rent.rental.removed.is_none());
         let mut views: Vec<_> = known.map(|rent| rent.view(self.now.wall)).collect();
         views.sort_by_key(|view| view.rank);
@@ -121,7 +121,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     }
 
     /// The reply waits for the node.
-    pub(in super::super) fn mailbox_test(&mut self, id: CommandId, node: DeviceId) {
+    pub(in crate::engine) fn mailbox_test(&mut self, id: CommandId, node: DeviceId) {
         let rented = self.mail.rents.get_mut(&node).filter(|rent| rent.rental.removed.is_none());
         let Some(rent) = rented else {
             let reply = Err(CommandError::UnknownMailbox(node));
@@ -145,7 +145,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         }
     }
 
-    pub(in super::super) fn mailbox_remove(
+    pub(in crate::engine) fn mailbox_remove(
         &mut self,
         node: DeviceId,
     ) -> Result<Reply, CommandError> {

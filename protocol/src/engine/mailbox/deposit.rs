@@ -15,7 +15,7 @@ use super::depot::{Cargo, Flight, ROOM_PAUSE, Row};
 use crate::crypto::digest;
 use crate::envelope::Frame;
 use crate::error::Error;
-use crate::id::{AccountId, DeviceId};
+use crate::id::{AccountId, DeviceId, MessageId};
 use crate::mailbox::{Answer, Custody, Deposited, RefusalCode, Unanswered};
 use crate::outbox::{CustodyReceipt, Place};
 use crate::sealed;
@@ -85,7 +85,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         let (account, sequence) = place;
         let queue = self.outbox.queue(&account);
         let Some(entry) = queue.and_then(|queue| queue.entry(sequence)) else { return Ok(()) };
-        let expires = entry.expires;
+        let (message, expires) = (entry.message, entry.expires);
         if !queue.is_some_and(|queue| queue.may_encrypt(sequence)) {
             self.look_again(place, HELD_BACK);
             return Ok(());
@@ -99,7 +99,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             return Err(Error::Bug("a row that holds no envelope"));
         };
         let letter = envelope.to_letter();
-        self.ready_row(place, digest(&letter))?;
+        self.ready_row(place, message, digest(&letter))?;
         let (open, opens) = self.open_nodes(account);
         for node in open {
             let Some(row) = self.row(place) else { return Ok(()) };
@@ -116,7 +116,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             }
             let Some(row) = self.row_mut(place) else { return Ok(()) };
             row.asking.insert(node);
-            let cargo = Cargo::Row { sequence, attempt: row.deposited.attempt };
+            let cargo = Cargo::Row { sequence, message, attempt: row.deposited.attempt };
             let mut rng = row.deposited.randomness(node, &recipient.to_bytes());
             let seal = sealed::seal(&self.identity, &recipient, &letter, &mut rng)?;
             let until = expires.min(self.now.wall.plus(KEPT_MAX));
@@ -140,13 +140,21 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
 
     /// Reads what is known of a row's seals, or begins; begins again if the letter is another one, or if
     /// receipts stay away.
-    fn ready_row(&mut self, place: Place, letter: [u8; 32]) -> Result<(), Error> {
+    fn ready_row(
+        &mut self,
+        place: Place,
+        message: MessageId,
+        letter: [u8; 32],
+    ) -> Result<(), Error> {
         let wall = self.now.wall;
         let (mut row, mut is_new) = match self.take_row(place) {
             Some(row) => (row, false),
             None => match self.store.get(&Deposited::key_of(place))? {
-                Some(value) => (Row::of(Deposited::decode(&value)?), false),
-                None => (Row::of(Deposited::new(wall, letter, &mut self.rng)), true),
+                Some(value) => (Row::of(message, Deposited::decode(&value)?), false),
+                None => {
+                    let deposited = Deposited::new(wall, letter, &mut self.rng);
+                    (Row::of(message, deposited), true)
+                }
             },
         };
         row.deposited.keepers.retain(|_, until| *until > wall);
@@ -212,8 +220,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             Err(_) => self.refused_by(account, node, Duration::ZERO),
         }
         let done = match (flight.cargo, kept) {
-            (Cargo::Row { sequence, attempt }, Some(custody)) => {
-                self.kept((account, sequence), attempt, node, &custody)
+            (Cargo::Row { sequence, message, attempt }, Some(custody)) => {
+                self.kept(((account, sequence), message), attempt, node, &custody)
             }
             (Cargo::Notice, Some(_)) => self.notice_kept(account),
             (_, None) => Ok(()),
@@ -227,8 +235,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         let now = self.now.mono;
         let Some(depot) = self.mail.depots.get_mut(&account) else { return };
         match cargo {
-            Cargo::Row { sequence, attempt } => {
+            Cargo::Row { sequence, message, attempt } => {
                 if let Some(row) = depot.rows.get_mut(&sequence)
+                    && row.message == message
                     && row.deposited.attempt == attempt
                 {
                     row.asking.remove(&node);
@@ -256,14 +265,16 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     /// A node keeps a row: written down, shown to the user.
     fn kept(
         &mut self,
-        place: Place,
+        (place, message): (Place, MessageId),
         attempt: u32,
         node: DeviceId,
         custody: &Custody,
     ) -> Result<(), Error> {
-        let queue = self.outbox.queue(&place.0);
-        let Some(message) = queue.and_then(|queue| queue.message(place.1)) else { return Ok(()) };
+        if self.outbox.place(&message) != Some(place) {
+            return Ok(()); // It is delivered, or has ended.
+        }
         if let Some(row) = self.row_mut(place)
+            && row.message == message
             && row.deposited.attempt == attempt
         {
             row.deposited.keepers.insert(node, custody.until);
@@ -282,17 +293,21 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     }
 
     /// A row of the outbox is gone.
-    pub(in super::super) fn forget_deposit(&mut self, place: Place) {
+    pub(in crate::engine) fn forget_deposit(&mut self, place: Place) {
         if let Some(depot) = self.mail.depots.get_mut(&place.0) {
             depot.rows.remove(&place.1);
+            if self.outbox.queue(&place.0).is_none() {
+                depot.upto = 0; // Places are counted from the beginning again.
+                depot.due.clear();
+            }
         }
         self.store.delete(Deposited::key_of(place));
     }
 }
 
 impl Row {
-    fn of(deposited: Deposited) -> Self {
-        Self { deposited, asking: BTreeSet::new() }
+    const fn of(message: MessageId, deposited: Deposited) -> Self {
+        Self { message, deposited, asking: BTreeSet::new() }
     }
 }
 

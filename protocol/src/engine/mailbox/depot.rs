@@ -13,7 +13,7 @@ use super::{Gate, Purpose, WITHIN};
 use crate::contact::Contact;
 use crate::crypto::digest;
 use crate::error::Error;
-use crate::id::{AccountId, DeviceId};
+use crate::id::{AccountId, DeviceId, MessageId};
 use crate::identity::Certificate;
 use crate::invitation::{ContactRecord, RecordMailbox};
 use crate::mailbox::{ACTIVE_MAX, Admission, Deposited, Epoch, Question, Tag, Veil, WORK_BITS};
@@ -64,6 +64,7 @@ pub(super) struct Depot {
 /// A row of the outbox on its way.
 #[derive(Debug)]
 pub(super) struct Row {
+    pub message: MessageId,
     pub deposited: Deposited,
     /// Nodes that are being asked, or worked for.
     pub asking: BTreeSet<DeviceId>,
@@ -72,8 +73,8 @@ pub(super) struct Row {
 /// What a seal is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cargo {
-    /// A row of the outbox, in this attempt.
-    Row { sequence: u64, attempt: u32 },
+    /// A row of the outbox, in this attempt. Places are used again; messages are not.
+    Row { sequence: u64, message: MessageId, attempt: u32 },
     /// Receipts that are owed.
     Notice,
 }
@@ -116,7 +117,7 @@ impl Depot {
 
 impl<S: Store, R: CryptoRng> Engine<S, R> {
     /// Something waits for a contact, and no link may come.
-    pub(in super::super) fn want_deposit(&mut self, account: AccountId, is_hopeless: bool) {
+    pub(in crate::engine) fn want_deposit(&mut self, account: AccountId, is_hopeless: bool) {
         let at = self.now.mono + if is_hopeless { Duration::ZERO } else { LINK_WAIT };
         if is_hopeless {
             self.timers.set(Reason::Deposit(account), at);
@@ -126,12 +127,12 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     }
 
     /// Receipts are owed to a contact without a link.
-    pub(in super::super) fn want_notice(&mut self, account: AccountId) {
+    pub(in crate::engine) fn want_notice(&mut self, account: AccountId) {
         self.timers.set_if_none(Reason::Deposit(account), self.now.mono + GATHER);
     }
 
     /// A link stands: what is owed goes over it.
-    pub(in super::super) fn deposits_linked(&mut self, account: AccountId) {
+    pub(in crate::engine) fn deposits_linked(&mut self, account: AccountId) {
         if let Some(depot) = self.mail.depots.get_mut(&account) {
             depot.notice = None;
         }
@@ -148,7 +149,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     }
 
     /// Leaves what waits for a contact with its mailboxes, as far as there is room.
-    pub(in super::super) fn deposit(&mut self, account: AccountId) -> Result<(), Error> {
+    pub(in crate::engine) fn deposit(&mut self, account: AccountId) -> Result<(), Error> {
         if !self.may_deposit(account) || !self.refresh_depot(account)? {
             return Ok(());
         }

@@ -35,7 +35,7 @@ pub(super) enum Ordered {
 
 impl<S: Store, R: CryptoRng> Engine<S, R> {
     /// Whatever is to be done at a node now.
-    pub(in super::super) fn run_rental(&mut self, node: DeviceId) -> Result<(), Error> {
+    pub(in crate::engine) fn run_rental(&mut self, node: DeviceId) -> Result<(), Error> {
         let (now, wall) = (self.now.mono, self.now.wall);
         let Some(rent) = self.mail.rents.get_mut(&node) else { return Ok(()) };
         let gave_up = rent.rental.removed.is_some_and(|at| wall.since(at) > FAREWELL);
@@ -163,6 +163,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         rent.offer = Some(offer);
         rent.restocked = false;
         rent.work = 0;
+        if !is_new {
+            rent.lapses = 0;
+        }
         if is_new {
             rent.fellows = true;
             rent.fetches = super::Gate::default();
@@ -180,6 +183,10 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         rent.rental.rented = false;
         (rent.rental.cursor, rent.next, rent.again) = (0, 0, None);
         rent.taken.clear();
+        // One that rents and forgets must not make us issue record after record.
+        rent.orders.failures = rent.lapses;
+        rent.orders.close(self.now.mono, Duration::ZERO, &mut self.rng);
+        rent.lapses = rent.lapses.saturating_add(1);
         rent.error = Some("the node knows no queue of ours");
         for admitted in rent.admitted.values_mut() {
             admitted.confirmed = false;

@@ -31,6 +31,8 @@ pub(super) struct Rent {
     /// The order that is under way.
     pub order: Option<RequestId>,
     pub orders: Gate,
+    /// Times that the node forgot us, since a day went well.
+    pub lapses: u32,
     /// The fetch that is under way.
     pub fetch: Option<RequestId>,
     pub fetches: Gate,
@@ -75,6 +77,7 @@ impl Rent {
             unsure: BTreeSet::new(),
             order: None,
             orders: Gate::default(),
+            lapses: 0,
             fetch: None,
             fetches: Gate::default(),
             idle: 0,
@@ -116,7 +119,7 @@ impl Rent {
 
 impl<S: Store, R: CryptoRng> Engine<S, R> {
     /// Reads what we rent. Before our record is issued: it names them.
-    pub(in super::super) fn load_rentals(&mut self) -> Result<(), Error> {
+    pub(in crate::engine) fn load_rentals(&mut self) -> Result<(), Error> {
         for value in self.whole_table(Table::Rental)? {
             let rental = Rental::decode(&value)?;
             let veil = self.veil();
@@ -170,7 +173,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     }
 
     /// As our record names them, best first.
-    pub(in super::super) fn record_mailboxes(&self) -> Vec<RecordMailbox> {
+    pub(in crate::engine) fn record_mailboxes(&self) -> Vec<RecordMailbox> {
         let mut active: Vec<_> = self.mail.rents.values().filter(|rent| rent.is_active()).collect();
         active.sort_by_key(|rent| rent.rental.rank);
         let entry = |rent: &&Rent| RecordMailbox {
@@ -182,7 +185,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     }
 
     /// What our record says now.
-    pub(in super::super) fn named_mailboxes(&mut self, named: &[RecordMailbox]) {
+    pub(in crate::engine) fn named_mailboxes(&mut self, named: &[RecordMailbox]) {
         self.mail.published = named.to_vec();
     }
 

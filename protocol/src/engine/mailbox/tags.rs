@@ -28,7 +28,7 @@ pub(super) struct Shared {
 
 impl<S: Store, R: CryptoRng> Engine<S, R> {
     /// A contact was added, changed or removed.
-    pub(in super::super) fn compare_tags_of(&mut self, account: AccountId) {
+    pub(in crate::engine) fn compare_tags_of(&mut self, account: AccountId) {
         self.mail.shared.remove(&account);
         self.doubt_depot(account);
         for (node, rent) in &mut self.mail.rents {
@@ -40,7 +40,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     }
 
     /// Compares every tag at every node: at the start, every week, when our nodes change.
-    pub(in super::super) fn compare_all_tags(&mut self) {
+    pub(in crate::engine) fn compare_all_tags(&mut self) {
         let nodes: Vec<_> = self.mail.rents.keys().map(|node| AccountId(node.0)).collect();
         let contacts: Vec<_> = self.book.iter().map(|contact| contact.account).collect();
         for (node, rent) in &mut self.mail.rents {
@@ -52,7 +52,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     }
 
     /// A week is over: other tags count.
-    pub(in super::super) fn compare_tags_weekly(&mut self) {
+    pub(in crate::engine) fn compare_tags_weekly(&mut self) {
         if self.mail.week != Epoch::at(self.now.wall) {
             for rent in self.mail.rents.values_mut() {
                 rent.fellows = true;

@@ -72,7 +72,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     }
 
     /// One slice of the oldest job.
-    pub(in super::super) fn work_on(&mut self) -> Result<(), Error> {
+    pub(in crate::engine) fn work_on(&mut self) -> Result<(), Error> {
         let Some(mut job) = self.mail.jobs.pop_front() else { return Ok(()) };
         self.timers.set(Reason::Work, self.now.mono + PAUSE);
         match find_work(job.node, &job.subject, (job.next, SLICE), job.bits) {
