@@ -23,6 +23,7 @@ mod harness;
 mod healing;
 mod keys;
 mod ladder;
+mod mailbox;
 mod messaging;
 mod monitoring;
 mod power_cut;

@@ -16,11 +16,13 @@ use crate::error::UserError;
 mod alive;
 mod api;
 mod local;
+mod mailbox;
 mod model;
 mod request;
 mod socket;
 
 pub(crate) use api::{Change, Inbox, Wait};
+pub(crate) use mailbox::{Mailbox, Serving};
 pub(crate) use model::{
     Breaker, Contact, Delivery, Exported, Imported, KeyChange, Message, Peer, QueueRow, Status,
     Track, Waits,

@@ -20,6 +20,7 @@ mod id;
 mod import;
 mod init;
 mod key;
+mod mailbox;
 mod passwd;
 mod peers;
 mod queue;
@@ -61,6 +62,8 @@ pub(crate) enum NodeVerb {
     Peers(peers::Peers),
     #[command(subcommand)]
     Queue(queue::Queue),
+    #[command(subcommand)]
+    Mailbox(mailbox::Mailbox),
     ExportEnvelope(export::ExportEnvelope),
     ImportEnvelope(import::ImportEnvelope),
     #[command(subcommand)]
@@ -119,6 +122,7 @@ impl NodeVerb {
             Self::Status(verb) => verb.run(client, out).await,
             Self::Peers(verb) => verb.run(client, out).await,
             Self::Queue(verb) => verb.run(client, out).await,
+            Self::Mailbox(verb) => verb.run(client, out).await,
             Self::ExportEnvelope(verb) => verb.run(client, out).await,
             Self::ImportEnvelope(verb) => verb.run(client, out).await,
             Self::Session(verb) => verb.run(client, out).await,

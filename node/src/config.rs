@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bitchat_protocol::engine::{LimitSettings, Settings};
+use bitchat_protocol::mailbox::{ACCESS_BYTES_MAX, WORK_BITS};
 use bitchat_protocol::resilience::breaker::Policy;
 use tracing_subscriber::EnvFilter;
 
@@ -28,6 +29,12 @@ pub use sources::{Origin, Row, Sources};
 pub use value::Value;
 
 use sources::Settled;
+
+/// Words of `mailbox.access`.
+const ACCESS_WORDS_MAX: usize = 1_024;
+
+/// A minute of a fast machine; more would shut everybody out.
+const WORK_BITS_MAX: u32 = 30;
 
 /// Everything that can be set, checked.
 #[derive(Clone, Debug)]
@@ -44,6 +51,8 @@ pub struct Config {
     pub privacy: Privacy,
     /// `[breaker]`
     pub breaker: Policy,
+    /// `[mailbox]`
+    pub mailbox: Mailbox,
     settled: Settled,
 }
 
@@ -101,6 +110,27 @@ pub struct Limits {
     pub stranger_handshakes: u32,
 }
 
+/// Keeping messages for others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mailbox {
+    /// Whether it is done.
+    pub enabled: bool,
+    /// Words that let somebody rent; empty: anybody who does the work.
+    pub access: Vec<String>,
+    /// Mailboxes rented out at once.
+    pub rentals_max: u32,
+    /// MiB of all mailboxes.
+    pub total_mib: u32,
+    /// MiB of one mailbox.
+    pub queue_mib: u32,
+    /// Envelopes of one mailbox.
+    pub queue_envelopes: u32,
+    /// How long an envelope is kept.
+    pub keep_days: u32,
+    /// Zero bits of a stranger's work.
+    pub work_bits: u32,
+}
+
 /// What others learn of us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Privacy {
@@ -144,7 +174,8 @@ impl Config {
         };
         let privacy = Privacy { read_receipts: settled.flag("privacy.read_receipts")? };
         let breaker = breaker(&settled)?;
-        Ok(Self { network, metrics, log, limits, privacy, breaker, settled })
+        let mailbox = mailbox(&settled)?;
+        Ok(Self { network, metrics, log, limits, privacy, breaker, mailbox, settled })
     }
 
     /// What the engine is told, at the start and when the settings are read again.
@@ -176,6 +207,29 @@ impl Config {
     pub fn example() -> String {
         key::example()
     }
+}
+
+/// A word that no order can carry would let nobody in.
+fn mailbox(settled: &Settled) -> Result<Mailbox, ConfigError> {
+    const ACCESS: &str = "mailbox.access";
+    let access = settled.texts(ACCESS)?;
+    if access.iter().any(|word| word.is_empty() || word.len() > ACCESS_BYTES_MAX) {
+        let reason = format!("a word has 1 to {ACCESS_BYTES_MAX} bytes");
+        return Err(settled.bad(ACCESS, reason));
+    }
+    if access.len() > ACCESS_WORDS_MAX {
+        return Err(settled.bad(ACCESS, format!("more than {ACCESS_WORDS_MAX} words")));
+    }
+    Ok(Mailbox {
+        enabled: settled.flag("mailbox.enabled")?,
+        access,
+        rentals_max: settled.number("mailbox.rentals_max", 1..=65_536)?,
+        total_mib: settled.number("mailbox.total_mib", 1..=16_777_216)?,
+        queue_mib: settled.number("mailbox.queue_mib", 1..=65_536)?,
+        queue_envelopes: settled.number("mailbox.queue_envelopes", 1..=1_000_000)?,
+        keep_days: settled.number("mailbox.keep_days", 1..=30)?,
+        work_bits: settled.number("mailbox.work_bits", WORK_BITS..=WORK_BITS_MAX)?,
+    })
 }
 
 /// The metrics address. Only loopback: whoever can read metrics sees when somebody writes.

@@ -18,21 +18,24 @@ pub(crate) mod headers;
 mod limits;
 pub mod peer_id;
 mod problem;
+mod renting;
 mod request;
 pub(crate) mod room;
 mod routes;
+mod serving;
 pub mod socket;
 mod view;
 
 pub use handle::{Handle, NodeStatus, OutboxStatus, PeerStatus, PrekeyStatus, Request, Warning};
 pub use limits::{LimitStatus, Rejections};
 pub use request::BODY_BYTES_MAX;
+pub use serving::{Serving, Terms};
 pub use socket::{Stale, bind, serve};
 pub use view::SCHEMA;
 
 use crate::error::NodeError;
 use problem::Problem;
-use routes::{backup, contacts, envelopes, events, inbox, messages, node, queue};
+use routes::{backup, contacts, envelopes, events, inbox, mailboxes, messages, node, queue};
 
 /// The whole API over one node.
 pub fn router(handle: Handle) -> Router {
@@ -58,6 +61,10 @@ pub fn router(handle: Handle) -> Router {
             .route("/v1/queue/{id}/retry", post(queue::retry))
             .route("/v1/backup", get(backup::page))
             .route("/v1/warnings/{code}", delete(backup::dismiss))
+            .route("/v1/mailboxes", get(mailboxes::list).post(mailboxes::add))
+            .route("/v1/mailboxes/{who}", delete(mailboxes::remove))
+            .route("/v1/mailboxes/{who}/test", post(mailboxes::test))
+            .route("/v1/serving", get(mailboxes::serving))
             .route("/v1/envelopes/export", post(envelopes::export))
             .route("/v1/envelopes/import", post(envelopes::import))
             .route("/v1/inbox", get(inbox::read))

@@ -12,17 +12,24 @@
 
 mod clock;
 mod copies;
+mod door;
 mod effects;
 mod factory;
+mod mail;
 mod rejected;
 mod report;
 mod room;
 mod trace;
 
 pub use clock::Clock;
+pub use door::{Call, Door};
 pub use factory::Factory;
+pub use mail::Mail;
+
+pub(crate) use door::{CALLS_MAX, token};
 
 use std::collections::{BTreeMap, VecDeque};
+use std::future::ready;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -38,6 +45,7 @@ use crate::metrics::Metrics;
 use crate::network;
 use crate::profile::SystemRng;
 use crate::store::{Committer, Room, SledStore};
+use crate::veil::Told;
 
 use rejected::Rejected;
 use room::{FULL_RETRY, HELD_MAX};
@@ -63,6 +71,8 @@ pub struct Ends {
     pub heard: mpsc::Receiver<network::Event>,
     /// Standing links.
     pub peers: watch::Receiver<Vec<network::PeerInfo>>,
+    /// Mailboxes, both ways.
+    pub mail: Mail,
     /// What the network counted.
     pub counters: Arc<network::NetworkCounters>,
     /// What is counted.
@@ -96,6 +106,8 @@ pub struct Driver {
     commits: mpsc::Receiver<Result<Vec<Durable>, StoreError>>,
     committed: mpsc::Sender<Result<Vec<Durable>, StoreError>>,
     outgoing: VecDeque<network::Command>,
+    /// Questions that did not go, which the engine does not know yet.
+    unasked: VecDeque<Told>,
     replies: BTreeMap<CommandId, oneshot::Sender<Result<Reply, CommandError>>>,
     next_command: u64,
     addresses: Vec<String>,
@@ -142,6 +154,7 @@ impl Driver {
             commits,
             committed,
             outgoing: VecDeque::new(),
+            unasked: VecDeque::new(),
             replies: BTreeMap::new(),
             next_command: 0,
             addresses: Vec::new(),
@@ -211,6 +224,14 @@ impl Driver {
                 () = sleep_until(deadline.into()), if open && self.may_write() => {
                     self.feed(Input::Timeout);
                 }
+                Some(told) = self.ends.mail.told.recv(), if self.may_take_answers(open) => {
+                    self.told(told);
+                }
+                () = ready(()), if self.may_take_answers(open) && !self.unasked.is_empty() => {
+                    if let Some(told) = self.unasked.pop_front() {
+                        self.told(told);
+                    }
+                }
                 Some(event) = self.ends.heard.recv(), if takes && (open || self.running.is_none()) => {
                     self.hear(event);
                 }
@@ -268,6 +289,7 @@ impl Driver {
         self.running = None;
         self.outgoing.clear();
         self.traces.abandoned();
+        self.unasked.clear();
         self.reopen_at = Instant::now() + REOPEN_EVERY;
         for (_, reply) in std::mem::take(&mut self.replies) {
             drop(reply.send(Err(CommandError::Store(why.to_owned()))));
@@ -312,6 +334,7 @@ impl Driver {
     }
 
     fn hear(&mut self, event: network::Event) {
+        let Some(event) = self.at_the_door(event) else { return };
         let Some(event) = self.unless_held(event) else { return };
         let input = match event {
             network::Event::Frame { peer, number, .. } if self.storage_refuses() => {

@@ -149,6 +149,12 @@ impl Home {
         self.root.join("data")
     }
 
+    /// The directory of the store of mailboxes that are kept for others; there only if there are any.
+    #[must_use]
+    pub fn mailboxes(&self) -> PathBuf {
+        self.root.join("mailbox")
+    }
+
     /// The key store.
     #[must_use]
     pub fn keystore(&self) -> PathBuf {
@@ -292,6 +298,7 @@ impl Home {
             return Err(HomeError::NoProfile { home: self.root.clone() });
         }
         private(&self.data(), true)?;
+        private(&self.mailboxes(), true)?;
         private(&self.keystore(), false)?;
         private(&self.keystore().with_extension("key"), false)?;
         Ok(())

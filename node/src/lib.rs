@@ -2,8 +2,8 @@
 //!
 //! Ranks (a module imports only from lower ones; `tests/architecture.rs` reads them here):
 //! 0 `error coredump` · 1 `home config` · 2 `keystore telemetry metrics` ·
-//! 3 `store network control` · 4 `http convert` · 5 `profile` · 6 `backup driver` · 7 `node`; this file may
-//! name all. So `store`, `network` and `control` never name each other.
+//! 3 `store network control` · 4 `http convert veil` · 5 `profile` · 6 `backup driver` · 7 `mailbox` ·
+//! 8 `node`; this file may name all. So `store`, `network` and `control` never name each other.
 
 pub mod backup;
 pub mod config;
@@ -14,12 +14,14 @@ pub mod error;
 pub mod home;
 pub mod http;
 pub mod keystore;
+pub mod mailbox;
 pub mod metrics;
 pub mod network;
 pub mod node;
 pub mod profile;
 pub mod store;
 pub mod telemetry;
+pub mod veil;
 
 mod convert;
 

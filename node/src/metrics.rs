@@ -21,11 +21,13 @@ mod exposition;
 mod families;
 pub mod label;
 mod limits;
+mod mailbox;
 mod process;
 
 pub use exposition::Format;
 pub use families::Traffic;
 pub use label::WarningCode;
+pub use mailbox::{EvictionCause, MailboxMetrics, RefusedAs};
 
 use crate::error::{Category, NodeError};
 use families::{ByError, ByMessage, ByReason, ByRequest, ByStage, Families, Link};
@@ -41,6 +43,7 @@ const NONE: u64 = u64::MAX;
 #[derive(Clone, Debug)]
 pub struct Metrics {
     families: Families,
+    mailbox: MailboxMetrics,
     registry: Arc<Registry>,
     /// When the oldest outbox row was queued; its age is worked out when somebody asks.
     oldest: Arc<AtomicU64>,
@@ -57,9 +60,15 @@ impl Metrics {
     pub fn with(started: UnixMillis, others: impl FnOnce(&mut Registry)) -> Self {
         let mut registry = Registry::default();
         let families = Families::register(registry.sub_registry_with_prefix("bitchat"));
+        let mailbox = MailboxMetrics::register(registry.sub_registry_with_prefix("bitchat"));
         registry.register_collector(Box::new(process::Process::new(started)));
         others(&mut registry);
-        Self { families, registry: Arc::new(registry), oldest: Arc::new(AtomicU64::new(NONE)) }
+        Self {
+            families,
+            mailbox,
+            registry: Arc::new(registry),
+            oldest: Arc::new(AtomicU64::new(NONE)),
+        }
     }
 
     /// Counts what the engine told.
@@ -120,6 +129,12 @@ impl Metrics {
             // Told as warnings, which are gauges.
             Fact::KeysUnanswered { .. } | Fact::Copies(_) | Fact::Step(_, _) => {}
         }
+    }
+
+    /// What mailboxes count.
+    #[must_use]
+    pub const fn mailbox(&self) -> &MailboxMetrics {
+        &self.mailbox
     }
 
     /// One durable write of the store: how long it took and how many batches it held.

@@ -1,6 +1,9 @@
 //! A whole node: a profile's lock, store, engine, network, control API, health and metrics.
 
+mod links;
 mod listeners;
+mod lookout;
+mod mailboxes;
 mod ports;
 mod reload;
 
@@ -24,9 +27,11 @@ use crate::home::{Home, HomeLock};
 use crate::http::{self, Health, Heartbeat};
 use crate::keystore::{Protection, Unlocked};
 use crate::metrics::{Metrics, WarningCode};
-use crate::network::{self, Network};
+use crate::network::Network;
 use crate::profile::{self, Credentials};
+use links::{dial_bootstrap, start_network};
 use listeners::{Listener, Serving};
+use mailboxes::{Around, Mailboxes};
 use ports::Ports;
 
 /// Requests that wait for the engine.
@@ -68,6 +73,7 @@ pub struct Node {
     stop: CancellationToken,
     engine: Option<JoinHandle<()>>,
     network: Option<Network>,
+    mailboxes: Option<Mailboxes>,
     reload: Reload,
     servers: Vec<tokio::task::JoinHandle<()>>,
     socket: Option<PathBuf>,
@@ -97,6 +103,8 @@ impl Node {
         let (change, settings) = watch::channel(config.engine());
         let (stop, heartbeat) = (CancellationToken::new(), Heartbeat::new(Instant::now()));
         let handle = Handle::new(requests, events.clone(), status.clone(), metrics.clone());
+        let around = Around { network: &network, status: &publish, metrics: &metrics, stop: &stop };
+        let (mail, mailboxes) = mailboxes::start(&home, &config, mode, &unlocked, around).await?;
         let ends = Ends {
             requests: asked,
             events,
@@ -104,6 +112,7 @@ impl Node {
             network: network.commands(),
             heard,
             peers: network.peers(),
+            mail,
             counters: network.counters(),
             metrics: metrics.clone(),
             heartbeat: heartbeat.clone(),
@@ -113,15 +122,7 @@ impl Node {
             external: config.network.external.clone(),
             listens: mode == Mode::Daemon && !config.network.listen.is_empty(),
         };
-        let factory = Factory {
-            dir: home.data(),
-            secrets: unlocked.secrets,
-            keys: unlocked.store_keys,
-            greet: mode == Mode::Daemon,
-            read_receipts: config.privacy.read_receipts,
-            place: home.place(),
-        };
-        let engine = start_engine(ends, factory).await?;
+        let engine = start_engine(ends, factory(&home, unlocked, &config, mode)).await?;
         if mode == Mode::Daemon {
             dial_bootstrap(&network, &config.network.bootstrap)?;
         }
@@ -131,6 +132,7 @@ impl Node {
             stop,
             engine: Some(engine),
             network: Some(network),
+            mailboxes: Some(mailboxes),
             reload: Reload::new(config.clone(), change, publish.clone()),
             servers: Vec::new(),
             socket: None,
@@ -155,6 +157,8 @@ impl Node {
             let health = Health { status: self.status.clone(), heartbeat, metrics };
             self.keep_metrics(address, health, publish).await;
         }
+        let looking = lookout::run(self.handle.clone(), publish.clone(), self.stop.clone());
+        self.servers.push(tokio::spawn(looking));
         // The socket comes last: whoever finds it finds a node that answers. We hold the lock, so
         // nobody is behind a socket file that is there already.
         let mut status = self.status.clone();
@@ -248,6 +252,8 @@ impl Node {
         let ended =
             tokio::task::spawn_blocking(move || engine.is_none_or(|engine| engine.join().is_ok()));
         let sound = ended.await.unwrap_or(false);
+        let mailboxes = self.mailboxes.take();
+        drop(tokio::task::spawn_blocking(move || drop(mailboxes)).await);
         if let Some(network) = self.network.take() {
             network.shutdown().await;
         }
@@ -324,61 +330,14 @@ fn standing_warnings(unlocked: &Unlocked) -> Vec<Warning> {
     warnings
 }
 
-/// Starts the network on the ports of the last run, or on others if somebody took them.
-async fn start_network(
-    home: &Home,
-    config: &Config,
-    unlocked: &Unlocked,
-    mode: Mode,
-) -> Result<(Network, mpsc::Receiver<network::Event>), NodeError> {
-    let wanted = if mode == Mode::Daemon { config.network.listen.clone() } else { Vec::new() };
-    let filled = Ports::read(&home.ports_file()).fill(&wanted);
-    if filled != wanted {
-        match network::start(network_settings(config, unlocked, mode, filled)).await {
-            Ok(started) => return Ok(started),
-            Err(error) => tracing::info!(%error, "the ports of the last run are taken"),
-        }
-    }
-    Ok(network::start(network_settings(config, unlocked, mode, wanted)).await?)
-}
-
-/// Dials the peers that the operator named; each address ends with `/p2p/PEER`.
-fn dial_bootstrap(network: &Network, addresses: &[String]) -> Result<(), NodeError> {
-    for address in addresses {
-        let (_, peer) = address.rsplit_once("/p2p/").unwrap_or_default();
-        let peer = control::peer_id::parse(peer).ok_or_else(|| NodeError::Config {
-            problem: format!("network.bootstrap: {address} does not end with the id of a peer"),
-            hint: "copy the address and `device` from `bitchat id` of that node".to_owned(),
-        })?;
-        let command = network::Command::Connect { peer, addresses: vec![address.clone()] };
-        if network.commands().try_send(command).is_err() {
-            tracing::warn!("too many bootstrap peers");
-        }
-    }
-    Ok(())
-}
-
-fn network_settings(
-    config: &Config,
-    unlocked: &Unlocked,
-    mode: Mode,
-    listen: Vec<String>,
-) -> network::Settings {
-    let connections = config.limits.connections;
-    let limits = network::Limits {
-        connections,
-        // A quarter stays for our own dials, so that peers cannot lock us in.
-        connections_inbound: connections - connections / 4,
-        connections_per_peer: config.limits.connections_per_peer,
-        prefix_connections: config.limits.prefix_connections,
-        ..network::Limits::default()
-    };
-    network::Settings {
-        listen,
-        key: unlocked.secrets.device_seed.duplicate(),
-        mdns: mode == Mode::Daemon && config.network.mdns,
-        own_ports: config.metrics.listen.map(|address| address.port()).into_iter().collect(),
-        limits,
+fn factory(home: &Home, unlocked: Unlocked, config: &Config, mode: Mode) -> Factory {
+    Factory {
+        dir: home.data(),
+        secrets: unlocked.secrets,
+        keys: unlocked.store_keys,
+        greet: mode == Mode::Daemon,
+        read_receipts: config.privacy.read_receipts,
+        place: home.place(),
     }
 }
 

@@ -16,6 +16,8 @@ mod node;
 mod stranger;
 #[path = "network/strangers.rs"]
 mod strangers;
+#[path = "network/veiled.rs"]
+mod veiled;
 
 use std::collections::BTreeSet;
 use std::net::TcpListener;

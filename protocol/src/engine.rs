@@ -15,8 +15,8 @@
 //!
 //! One file for each kind of input: `request`, `send`, `contacts` and `forget` (commands), `frame`, `admit` and
 //! `deliver` (what arrives), `receipts` (what is said of it), `drain` and `ask` (what leaves), `ladder` (what
-//! became of it), `prekeys` (what others ask for), `export` and `import` (files), `connection`, `breakers` (whether to
-//! try at all), `timeout`. What may leave when: `store::Commit`.
+//! became of it), `prekeys` (what others ask for), `export` and `import` (files), `mailbox` (nodes that keep
+//! envelopes), `connection`, `breakers` (whether to try at all), `timeout`. What may leave when: `store::Commit`.
 
 pub mod command;
 pub mod input;
@@ -40,6 +40,7 @@ mod invite;
 mod keys;
 mod ladder;
 mod limits;
+mod mailbox;
 mod prekeys;
 mod receipts;
 mod repeat;
@@ -64,6 +65,7 @@ pub use export::{Export, ExportView};
 pub use import::{IMPORT_MAX, ImportView};
 pub use input::{CommandId, Input};
 pub use limits::LimitSettings;
+pub use mailbox::{MailboxState, MailboxView};
 pub use output::{Event, Fact, Output};
 pub use settings::Settings;
 pub use start::Setup;
@@ -93,6 +95,7 @@ use ask::Asked;
 use breakers::Attempts;
 use heal::Heals;
 use limits::Limits;
+use mailbox::Mail;
 use timeout::Purge;
 use timer::{Reason, Timers};
 
@@ -123,6 +126,7 @@ pub struct Engine<S, R> {
     invitations: BTreeMap<InvitationToken, Issued>,
     limits: Limits,
     heals: Heals,
+    mail: Mail,
     links: BTreeSet<DeviceId>,
     /// Devices that were shown the newest record of their account on their link.
     shown: BTreeSet<DeviceId>,
@@ -165,8 +169,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         let decides = matches!(input, Input::Accepted { .. } | Input::Persisted(_));
         let done = match input {
             Input::Command { id, command } => {
-                let reply = self.request(command);
-                self.after_writes(Output::Reply { id, reply });
+                self.command(id, command);
                 Ok(())
             }
             Input::Frame { peer, number, bytes } => {
@@ -195,16 +198,16 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 self.placed(place);
                 Ok(())
             }
+            Input::Answered { request, frame } => self.node_answered(request, &frame),
+            Input::Unanswered { request, why } => self.node_unanswered(request, why),
             Input::Settings(settings) => {
-                self.breakers.set_policy(settings.breaker);
-                self.limits.set(settings.limits);
+                self.set(settings);
                 Ok(())
             }
             Input::Stop => {
                 self.save_limits();
                 Ok(())
             }
-            Input::Answered { .. } | Input::Unanswered { .. } => Ok(()),
             Input::Timeout => self.timeout(),
             Input::Persisted(durable) => {
                 self.store.persisted(durable.batch());
@@ -218,6 +221,19 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         self.report_breakers();
         // An acceptance decides for itself; a proof of durability writes nothing.
         self.seal_now |= !decides && self.has_writes();
+    }
+
+    fn command(&mut self, id: CommandId, command: Command) {
+        if let Command::MailboxTest(node) = command {
+            return self.mailbox_test(id, node); // Its reply comes with the node's answer.
+        }
+        let reply = self.request(command);
+        self.after_writes(Output::Reply { id, reply });
+    }
+
+    fn set(&mut self, settings: Settings) {
+        self.breakers.set_policy(settings.breaker);
+        self.limits.set(settings.limits);
     }
 
     /// The next thing to do; `None` when all is said.

@@ -19,7 +19,7 @@ use bitchat_proto::limits::{ADDRESS_BYTES_MAX, ADDRESSES_MAX};
 
 pub use issued::Issued;
 pub use link::{Invitation, Target};
-pub use record::{ContactRecord, RECORD_VALIDITY};
+pub use record::{ContactRecord, RECORD_VALIDITY, RecordMailbox};
 
 use crate::error::Malformed;
 
@@ -34,7 +34,8 @@ pub(crate) fn check_addresses(addresses: &[String]) -> Result<(), Malformed> {
     all_good.then_some(()).ok_or(Malformed("addresses"))
 }
 
-fn is_address(address: &str) -> bool {
+/// Whether an address looks like a multiaddress.
+pub(crate) fn is_address(address: &str) -> bool {
     address.starts_with('/')
         && address.len() <= ADDRESS_BYTES_MAX
         && address.bytes().all(|c| c.is_ascii_graphic())

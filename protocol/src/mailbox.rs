@@ -16,15 +16,23 @@ pub mod host;
 
 mod address;
 mod ask;
+mod client;
 mod custody;
 mod order;
+mod peek;
 mod wire;
 mod work;
 
 pub use address::{ContactSecret, EPOCH, Epoch, QueueKey, Tag, Token};
 pub use ask::{Ask, RequestId, Unanswered, Veil};
+pub use client::{
+    ACTIVE_MAX, Admitted, Deposited, NODE_ADDRESSES_MAX, Poured, Rental, WEEKS_AHEAD,
+};
 pub use custody::Custody;
-pub use order::{CURSORS_MAX, Fellow, MAILBOXES_MAX, Order, STOCK_MAX, SignedOrder, TAGS_MAX};
+pub use order::{
+    ACCESS_BYTES_MAX, CURSORS_MAX, Fellow, MAILBOXES_MAX, Order, STOCK_MAX, SignedOrder, TAGS_MAX,
+};
+pub use peek::{is_request, request_id};
 pub use wire::{
     Admission, Answer, DEPOSIT_BYTES_MAX, Item, Offer, Page, Question, RefusalCode, Request,
     Response,

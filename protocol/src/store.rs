@@ -76,6 +76,12 @@ pub enum Table {
     MailboxPrekey = 35,
     /// `rest::MailboxFellows`. Scope: queue.
     MailboxFellows = 36,
+    /// `rest::Rental`. Scope: node.
+    Rental = 40,
+    /// `rest::Admitted`. Scope: node, account.
+    Admitted = 41,
+    /// `rest::Deposited`. Scope: account; order: sequence.
+    Deposited = 42,
 }
 
 /// Names a row.

@@ -354,3 +354,31 @@ fn flip(bytes: &[u8], bit: usize) -> Vec<u8> {
     flipped[bit / 8] ^= 1 << (bit % 8);
     flipped
 }
+
+#[test]
+fn a_record_names_as_many_mailboxes_as_fit_in_best_first() {
+    let long = |number: u8| format!("/dns/{}/tcp/{number}", "x".repeat(230));
+    let addresses: Vec<_> = (0..16).map(long).collect();
+    let mailboxes: Vec<_> = (1..=10)
+        .map(|number| bitchat_protocol::invitation::RecordMailbox {
+            device: bitchat_protocol::id::DeviceId([number; 32]),
+            addresses: (0..4).map(long).collect(),
+            request_tag: Some([number; 32]),
+        })
+        .collect();
+    let (owner, mut prekeys) =
+        (identity(7), Prekeys::generate(&mut ChaCha20Rng::seed_from_u64(7), NOW));
+    let mut issue = |addresses: &[String]| {
+        let places = (addresses, mailboxes.as_slice());
+        let bytes = ContactRecord::issue_naming(&owner, &mut prekeys, places, NOW).expect("issued");
+        let record = ContactRecord::verify(&bytes, NOW).expect("own record");
+        record.mailboxes().to_vec()
+    };
+
+    let crowded = issue(&addresses);
+    assert!((1..10).contains(&crowded.len()), "{}", crowded.len());
+    assert!(crowded.iter().zip(&mailboxes).all(|(named, best)| named.device == best.device));
+    let roomy = issue(&[]);
+    assert_eq!(roomy.len(), 10);
+    assert_eq!(roomy[0].request_tag, mailboxes[0].request_tag);
+}

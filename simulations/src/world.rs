@@ -1,6 +1,8 @@
 //! Nodes, links, clock and faults.
 
+mod keeper;
 mod links;
+mod mailboxes;
 mod node;
 
 use std::collections::BTreeMap;
@@ -12,6 +14,7 @@ use bitchat_protocol::engine::{
     Command, CommandError, CommandId, Fact, Input, MessageView, Output, Reply,
 };
 use bitchat_protocol::id::SendToken;
+use bitchat_protocol::mailbox::{Ask, RequestId};
 use bitchat_protocol::store::Batch;
 use bitchat_protocol::time::{Moment, Now, UnixMillis};
 use rand_chacha::ChaCha20Rng;
@@ -19,7 +22,11 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use sha2::{Digest, Sha256};
 
 use crate::disk::Disk;
+use keeper::Keeper;
 use node::Node;
+
+pub use keeper::Keeping;
+pub use mailboxes::MailboxId;
 
 /// The wall clock when a world begins: 2026-01-01 00:00 UTC.
 const EPOCH: u64 = 1_767_225_600_000;
@@ -52,6 +59,10 @@ enum Step {
     Arrive { from: NodeId, to: NodeId, link: u64, token: SendToken, frame: Vec<u8> },
     /// A dial ends.
     Dialled(NodeId, NodeId),
+    /// A question reaches a mailbox node.
+    Asked(NodeId, u32, Box<Ask>),
+    /// A fetch at a mailbox node has waited long enough.
+    InVain(usize, RequestId),
     /// A crashed node starts again.
     Restart(NodeId),
 }
@@ -60,6 +71,7 @@ enum Step {
 #[derive(Debug)]
 pub struct World {
     nodes: Vec<Node>,
+    keepers: Vec<Keeper>,
     /// Standing links, smaller node first, with a generation each.
     links: BTreeMap<(NodeId, NodeId), u64>,
     steps: BTreeMap<(u64, u64), Step>,
@@ -85,6 +97,7 @@ impl World {
     pub fn new(seed: u64, faults: Faults) -> Self {
         Self {
             nodes: Vec::new(),
+            keepers: Vec::new(),
             links: BTreeMap::new(),
             steps: BTreeMap::new(),
             micros: 0,
@@ -289,6 +302,8 @@ impl World {
                 self.arrive((from, to), link, token, frame)
             }
             Step::Dialled(from, to) => self.dialled(from, to),
+            Step::Asked(from, life, ask) => self.asked(from, life, &ask),
+            Step::InVain(keeper, request) => self.waited_in_vain(keeper, request),
             Step::Restart(node) => {
                 let now = self.now();
                 if let Some(down) = self.nodes.get_mut(node.0) {
@@ -345,7 +360,8 @@ impl World {
                 Output::Refuse { number, code, retry_after, .. } => {
                     self.refuse(node, number, code, retry_after);
                 }
-                Output::Event(_) | Output::Ask(_) => {}
+                Output::Ask(ask) => self.ask_mailbox(node, ask),
+                Output::Event(_) => {}
             }
         }
     }

@@ -136,7 +136,49 @@ pub const KEYS: &[Key] = &[
         name: "mailbox.enabled",
         kind: Kind::Flag,
         default: "false",
-        help: "Keep messages for others. Not available in this version.",
+        help: "Keep sealed messages for others until they fetch them.",
+    },
+    Key {
+        name: "mailbox.access",
+        kind: Kind::List,
+        default: "[]",
+        help: "Words that let somebody rent a mailbox here; none: anybody who does the work.",
+    },
+    Key {
+        name: "mailbox.rentals_max",
+        kind: Kind::Number,
+        default: "1000",
+        help: "Mailboxes that are rented out at once.",
+    },
+    Key {
+        name: "mailbox.total_mib",
+        kind: Kind::Number,
+        default: "8192",
+        help: "MiB that all mailboxes together may hold.",
+    },
+    Key {
+        name: "mailbox.queue_mib",
+        kind: Kind::Number,
+        default: "64",
+        help: "MiB that one mailbox may hold.",
+    },
+    Key {
+        name: "mailbox.queue_envelopes",
+        kind: Kind::Number,
+        default: "10000",
+        help: "Envelopes that one mailbox may hold.",
+    },
+    Key {
+        name: "mailbox.keep_days",
+        kind: Kind::Number,
+        default: "30",
+        help: "Days that an envelope is kept at most.",
+    },
+    Key {
+        name: "mailbox.work_bits",
+        kind: Kind::Number,
+        default: "18",
+        help: "Work that strangers do for a deposit or a rental; each one more doubles it.",
     },
     Key {
         name: "worker.enabled",
@@ -153,7 +195,7 @@ pub const KEYS: &[Key] = &[
 ];
 
 /// Switches of parts that this version does not have: `true` is refused.
-pub(super) const ABSENT: &[&str] = &["mailbox.enabled", "worker.enabled", "relay.enabled"];
+pub(super) const ABSENT: &[&str] = &["worker.enabled", "relay.enabled"];
 
 /// Keys that hold at once when the settings are read again, beside the whole of `[breaker]`.
 const LIVE: &[&str] = &["log.level", "limits.contact_messages", "limits.stranger_handshakes"];

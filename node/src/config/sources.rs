@@ -109,13 +109,18 @@ impl Settled {
         })
     }
 
+    pub(super) fn texts(&self, key: &'static str) -> Result<Vec<String>, ConfigError> {
+        match self.0.get(key) {
+            Some((Value::List(texts), _)) => Ok(texts.clone()),
+            _ => Err(self.bad(key, "not a list of texts".to_owned())),
+        }
+    }
+
     /// A list of what could be multiaddresses; the network parses them fully.
     pub(super) fn addresses(&self, key: &'static str) -> Result<Vec<String>, ConfigError> {
-        let Some((Value::List(texts), _)) = self.0.get(key) else {
-            return Err(self.bad(key, "not a list of texts".to_owned()));
-        };
+        let texts = self.texts(key)?;
         match texts.iter().find(|text| !text.starts_with('/')) {
-            None => Ok(texts.clone()),
+            None => Ok(texts),
             Some(wrong) => Err(self.bad(key, format!("{wrong} is no multiaddress"))),
         }
     }

@@ -22,6 +22,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::limits::LimitStatus;
+use super::serving::Serving;
 use crate::error::NodeError;
 use crate::metrics::label::Rung;
 use crate::metrics::{Metrics, WarningCode};
@@ -69,6 +70,8 @@ pub struct NodeStatus {
     pub outbox: OutboxStatus,
     /// One-time prekeys of ours, as of the last change.
     pub prekeys: PrekeyStatus,
+    /// Mailboxes that this node keeps for others; `None`: it keeps none.
+    pub serving: Option<Serving>,
     /// Circuit breakers by operation and state, as of the last change.
     pub breakers: Counts,
     /// Rate limits at work.
@@ -157,13 +160,22 @@ impl Handle {
     /// when it is gone; [`NodeError::NoAnswer`] when it ended meanwhile or took longer than 10 s:
     /// then the command may have been carried out all the same.
     pub async fn ask(&self, command: Command) -> Result<Reply, NodeError> {
+        self.ask_within(command, ANSWER_WITHIN).await
+    }
+
+    /// As [`Self::ask`], for what waits for others.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::ask`].
+    pub async fn ask_within(&self, command: Command, time: Duration) -> Result<Reply, NodeError> {
         let (reply, answer) = oneshot::channel();
         let request = Request { command, reply, span: tracing::Span::current() };
         self.requests.try_send(request).map_err(|error| match error {
             TrySendError::Full(_) => NodeError::Busy { retry_after: BUSY_FOR },
             TrySendError::Closed(_) => NodeError::Unavailable,
         })?;
-        match timeout(ANSWER_WITHIN, answer).await {
+        match timeout(time, answer).await {
             Ok(Ok(reply)) => reply.map_err(NodeError::from),
             Ok(Err(_)) | Err(_) => Err(NodeError::NoAnswer),
         }
@@ -206,6 +218,7 @@ impl NodeStatus {
             peers: Vec::new(),
             outbox: OutboxStatus::default(),
             prekeys: PrekeyStatus::default(),
+            serving: None,
             breakers: Counts::default(),
             limits: LimitStatus::default(),
             metrics: None,

@@ -87,6 +87,7 @@ const fn command_status(error: &CommandError) -> StatusCode {
         CommandError::UnknownContact(_)
         | CommandError::AmbiguousContact { .. }
         | CommandError::UnknownMessage(_)
+        | CommandError::UnknownMailbox(_)
         | CommandError::NotWaiting(_) => StatusCode::NOT_FOUND,
         CommandError::NameTaken(_)
         | CommandError::BadName(_)

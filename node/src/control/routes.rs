@@ -12,6 +12,7 @@ pub(super) mod contacts;
 pub(super) mod envelopes;
 pub(super) mod events;
 pub(super) mod inbox;
+pub(super) mod mailboxes;
 pub(super) mod messages;
 pub(super) mod node;
 pub(super) mod queue;

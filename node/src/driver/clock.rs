@@ -30,14 +30,14 @@ impl Clock {
         Self { start: awake_and_asleep(), wall: Arc::new(wall) }
     }
 
-    pub(super) fn now(&self) -> Now {
+    pub(crate) fn now(&self) -> Now {
         let since = awake_and_asleep().saturating_sub(self.start);
         let nanos = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
         Now { mono: Moment::from_nanos(nanos), wall: (self.wall)() }
     }
 
     /// When a moment comes, by the clock that timers go by.
-    pub(super) fn instant(&self, moment: Moment) -> Instant {
+    pub(crate) fn instant(&self, moment: Moment) -> Instant {
         Instant::now() + moment.since(self.now().mono)
     }
 }

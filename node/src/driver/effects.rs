@@ -1,7 +1,6 @@
 //! Carries out the engine's outputs.
 
-use bitchat_protocol::engine::{Input, Output};
-use bitchat_protocol::mailbox::{Ask, Unanswered};
+use bitchat_protocol::engine::Output;
 
 use super::{Driver, Running};
 use crate::network;
@@ -45,9 +44,7 @@ impl Driver {
             Output::Connect { peer, addresses } => {
                 self.outgoing.push_back(network::Command::Connect { peer, addresses });
             }
-            Output::Ask(Ask { request, .. }) => {
-                self.feed(Input::Unanswered { request, why: Unanswered::Unreachable });
-            }
+            Output::Ask(ask) => self.ask(ask),
             Output::Reply { id, reply } => {
                 if let Some(waiting) = self.replies.remove(&id) {
                     drop(waiting.send(reply)); // Whoever asked may have gone.

@@ -78,6 +78,7 @@ impl Driver {
     pub(super) fn every_second(&mut self) {
         self.look_at_room();
         self.reopen();
+        self.ends.mail.door.flush();
         self.release_held();
         if self.is_open() && self.may_write() {
             self.feed(Input::Timeout); // An idle engine learns of a clock that was set.

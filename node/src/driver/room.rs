@@ -117,11 +117,14 @@ const fn demand(command: &Command) -> Use {
         | Command::History { .. }
         | Command::BackupPage { .. }
         | Command::Breakers
+        | Command::MailboxList
+        | Command::MailboxTest(_)
         | Command::Withheld(_)
         | Command::Queue => Use::Nothing,
         Command::Acknowledge { .. }
         | Command::Remove { .. }
         | Command::Cancel(_)
+        | Command::MailboxRemove(_)
         | Command::AcceptCopy => Use::Little,
         Command::Invite { .. }
         | Command::AddContact { .. }
@@ -136,6 +139,7 @@ const fn demand(command: &Command) -> Use {
         | Command::RetryNow(_)
         | Command::SetReadReceipts { .. }
         | Command::Export(_)
+        | Command::MailboxAdd { .. }
         | Command::Import(_) => Use::New,
     }
 }

@@ -37,6 +37,7 @@ struct Side {
     metrics: Metrics,
     stop: CancellationToken,
     _peers: watch::Sender<Vec<network::PeerInfo>>,
+    _veils: crate::veil::Veils,
     _dir: tempfile::TempDir,
 }
 
@@ -53,8 +54,11 @@ impl Side {
         let (peers, seen) = watch::channel(Vec::new());
         let (metrics, stop) = (Metrics::new(profile::wall_clock()), CancellationToken::new());
         let off_ms = Arc::new(AtomicI64::new(0));
+        let veils = crate::veil::start(crate::veil::Settings::default());
+        let (asker, told) = veils.asker();
         let ends = Ends {
             requests: asked,
+            mail: Mail { door: Door::closed(), asker, told },
             events: broadcast::channel(64).0,
             status: publish,
             network,
@@ -90,6 +94,7 @@ impl Side {
             metrics,
             stop,
             _peers: peers,
+            _veils: veils,
             _dir: dir,
         }
     }

@@ -127,6 +127,7 @@ const fn command_code(error: &CommandError) -> &'static str {
         CommandError::TextTooLong { .. } => "text_too_long",
         CommandError::TextEmpty => "text_empty",
         CommandError::UnknownMessage(_) => "unknown_message",
+        CommandError::UnknownMailbox(_) => "unknown_mailbox",
         CommandError::NotWaiting(_) => "not_waiting",
         CommandError::Accepted(_) => "accepted",
         CommandError::IdTaken(_) => "id_taken",
@@ -144,6 +145,7 @@ const fn command_category(error: &CommandError) -> Category {
         CommandError::UnknownContact(_)
         | CommandError::AmbiguousContact { .. }
         | CommandError::UnknownMessage(_)
+        | CommandError::UnknownMailbox(_)
         | CommandError::NotWaiting(_) => Category::NotFound,
         CommandError::NameTaken(_)
         | CommandError::BadName(_)
@@ -201,6 +203,7 @@ pub(super) fn command_message(error: &CommandError) -> String {
         | CommandError::TextTooLong { .. }
         | CommandError::TextEmpty
         | CommandError::UnknownMessage(_)
+        | CommandError::UnknownMailbox(_)
         | CommandError::NotWaiting(_)
         | CommandError::Accepted(_)
         | CommandError::IdsFull(_)

@@ -120,6 +120,7 @@ const fn command_hint(error: &CommandError) -> &'static str {
         CommandError::TextTooLong { .. } => "split the text",
         CommandError::TextEmpty => "give a text, or `--stdin`",
         CommandError::UnknownMessage(_) => "see `bitchat history NAME` and `bitchat queue list`",
+        CommandError::UnknownMailbox(_) => "see `bitchat mailbox list`",
         CommandError::NotWaiting(_) => "see `bitchat queue list` for what waits",
         CommandError::Accepted(_) => "see how far it came: `bitchat queue show ID`",
         CommandError::IdTaken(_) => "take an id of its own for each message",

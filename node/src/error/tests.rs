@@ -157,6 +157,7 @@ fn commands() -> impl Iterator<Item = CommandError> {
         CommandError::TextTooLong { bytes: 2, limit: 1 },
         CommandError::TextEmpty,
         CommandError::UnknownMessage(MessageId([0; 16])),
+        CommandError::UnknownMailbox(bitchat_protocol::id::DeviceId([0; 32])),
         CommandError::NotWaiting(MessageId([0; 16])),
         CommandError::Accepted(MessageId([0; 16])),
         CommandError::IdTaken(name()),

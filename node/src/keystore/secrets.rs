@@ -105,6 +105,12 @@ impl StoreKeys {
         Self { file: expand(b"", dek.expose(), b"bitchat/1 store keys") }
     }
 
+    /// Those of the store of mailboxes that are kept for others.
+    #[must_use]
+    pub fn of_mailboxes(&self) -> Self {
+        Self { file: expand(b"", self.file.expose(), b"bitchat/1 mailbox store keys") }
+    }
+
     /// A second copy, for a store that may have to be opened again.
     #[must_use]
     pub fn duplicate(&self) -> Self {
@@ -148,6 +154,7 @@ mod tests {
 
         assert_ne!(keys.file, dek);
         assert_eq!(keys.duplicate(), keys);
+        assert_ne!(keys.of_mailboxes(), keys);
         assert_eq!(format!("{keys:?}"), "StoreKeys { file: Secret(..) }");
     }
 }

@@ -27,7 +27,7 @@ const DELIVERY_BUCKETS: [f64; 14] =
     [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0, 3_600.0, 86_400.0];
 
 /// An fsync takes 0.1 ms on a server and 10 ms on a laptop; a second is a dying disk.
-const FLUSH_BUCKETS: [f64; 11] =
+pub(super) const FLUSH_BUCKETS: [f64; 11] =
     [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0];
 
 /// Batches in one flush: powers of two up to what a burst brings.

@@ -34,6 +34,8 @@ macro_rules! label {
     };
 }
 
+pub(super) use label;
+
 label! {
     /// A named warning.
     WarningCode {
@@ -370,6 +372,16 @@ label! {
         EnvelopesExport => "envelopes_export",
         /// `POST /v1/envelopes/import`
         EnvelopesImport => "envelopes_import",
+        /// `GET /v1/mailboxes`
+        Mailboxes => "mailboxes",
+        /// `POST /v1/mailboxes`
+        MailboxAdd => "mailbox_add",
+        /// `DELETE /v1/mailboxes/{who}`
+        MailboxRemove => "mailbox_remove",
+        /// `POST /v1/mailboxes/{who}/test`
+        MailboxTest => "mailbox_test",
+        /// `GET /v1/serving`
+        Serving => "serving",
         /// `GET /v1/peers`
         Peers => "peers",
         /// `GET /v1/status`

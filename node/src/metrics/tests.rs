@@ -276,6 +276,8 @@ fn every_label_value_stands_in_the_document() {
         WarningCode::ALL.iter().map(|value| value.as_str()).collect(),
         Rung::ALL.iter().map(|value| value.as_str()).collect(),
         Queue::ALL.iter().map(|value| value.as_str()).collect(),
+        EvictionCause::ALL.iter().map(|value| value.as_str()).collect(),
+        RefusedAs::ALL.iter().map(|value| value.as_str()).collect(),
     ];
 
     for value in ours.iter().flatten() {

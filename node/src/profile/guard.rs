@@ -3,7 +3,7 @@
 //! All need the profile's lock, so no node runs meanwhile.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bitchat_protocol::engine::{later_generation, restored_key};
 use bitchat_protocol::error::Malformed;
@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use super::{Credentials, open, wall_clock};
 use crate::error::NodeError;
 use crate::home::{Home, HomeLock};
-use crate::keystore::{Opened, Protection};
+use crate::keystore::{Opened, Protection, StoreKeys};
 use crate::store::{Erasure, SledStore, Step};
 
 /// A key store that was opened to change what opens it.
@@ -87,28 +87,56 @@ pub fn rotate_keys(
     let _lock = take(home)?;
     let opened = open(home, credentials)?;
     let data = data_of(home)?;
+    let mailboxes = home.mailboxes();
     // Before anything is changed: what does not open or has no room now would not be moved later.
-    if !SledStore::open(&data, opened.store_keys().duplicate())?.has_room() {
+    let mut room = SledStore::open(&data, opened.store_keys().duplicate())?.has_room();
+    if mailboxes.exists() {
+        room &= SledStore::open(&mailboxes, opened.store_keys().of_mailboxes())?.has_room();
+    }
+    if !room {
         return Err(NodeError::StoreFailed { reason: "no space left".to_owned() });
     }
     let rotated = opened.rotate(&mut UnwrapErr(SysRng))?;
-    let new = rotated.store_keys.duplicate();
-    SledStore::hand_over(&data, opened.store_keys(), &new, || {
+    let (old, new) = (opened.store_keys(), rotated.store_keys.duplicate());
+    let commit = |heard: &mut dyn FnMut(Rotation)| {
         heard(Rotation::Ready);
         rotated.commit().map_err(io::Error::other)?;
         heard(Rotation::Committed);
         Ok(())
+    };
+    // Whatever is opened by keys of the key store is lent to both before it changes hands.
+    SledStore::hand_over(&data, old, &new, || {
+        if !mailboxes.exists() {
+            return commit(heard);
+        }
+        let (old, new) = (old.of_mailboxes(), new.of_mailboxes());
+        let handed = SledStore::hand_over(&mailboxes, &old, &new, || commit(heard));
+        handed.map_err(io::Error::other)
     })?;
+    let mut moved = move_rows(&data, new.duplicate(), 0, heard)?;
+    if mailboxes.exists() {
+        moved = move_rows(&mailboxes, new.of_mailboxes(), moved, heard)?;
+    }
+    Ok(moved)
+}
+
+/// Seals every row of a store under new keys; `before` rows of another store were moved already.
+fn move_rows(
+    dir: &Path,
+    keys: StoreKeys,
+    before: u64,
+    heard: &mut dyn FnMut(Rotation),
+) -> Result<u64, NodeError> {
     let failed = |reason: String| NodeError::RotationUnfinished { reason };
-    let store = SledStore::open(&data, new).map_err(|error| failed(error.to_string()))?;
+    let store = SledStore::open(dir, keys).map_err(|error| failed(error.to_string()))?;
     store.want_erasure();
     while store.erase_step().map_err(|error| failed(error.to_string()))? == Step::Working {
-        heard(Rotation::Moved(store.erasure().moved));
+        heard(Rotation::Moved(before + store.erasure().moved));
     }
     let Erasure { moved, failure, .. } = store.erasure();
     match failure {
         Some(reason) => Err(failed(format!("after {moved} of them {reason}"))),
-        None => Ok(moved),
+        None => Ok(before + moved),
     }
 }
 

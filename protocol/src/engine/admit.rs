@@ -217,6 +217,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         let account = contact.account;
         self.store.put(Key::of(Table::Contact, &account.0), contact.to_record());
         self.book.insert(contact);
+        self.compare_tags_of(account);
         self.after_writes(Output::Event(Event::Contact(account)));
     }
 }

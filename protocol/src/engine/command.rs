@@ -6,8 +6,9 @@ use super::archive::{BackupCursor, BackupPage};
 use super::breakers::{BreakerView, WithheldView};
 use super::export::{Export, ExportView};
 use super::import::ImportView;
+use super::mailbox::MailboxView;
 use crate::contact::KeyPolicy;
-use crate::id::MessageId;
+use crate::id::{DeviceId, MessageId};
 
 mod view;
 
@@ -167,6 +168,21 @@ pub enum Command {
     /// Take sealed envelopes out of a file, at most [`IMPORT_MAX`](super::IMPORT_MAX).
     /// → [`Reply::Imported`]
     Import(Vec<Vec<u8>>),
+    /// Rent at a mailbox node, or change where it is and the operator's word. → [`Reply::Mailbox`]
+    MailboxAdd {
+        /// Whose mailboxes.
+        node: DeviceId,
+        /// Multiaddresses without `/p2p`, 1 to 4.
+        addresses: Vec<String>,
+        /// The operator's word; empty if none is asked for.
+        access: String,
+    },
+    /// Every node that we rent at, by rank. → [`Reply::Mailboxes`]
+    MailboxList,
+    /// Ask a node that we rent at how it is; replied when it has answered, or will not. → [`Reply::Mailbox`]
+    MailboxTest(DeviceId),
+    /// Rent there no more; what lies there is fetched before. → [`Reply::Done`]
+    MailboxRemove(DeviceId),
 }
 
 /// How much of a contact is forgotten.
@@ -209,6 +225,10 @@ pub enum Reply {
     Exported(ExportView),
     /// To `Import`.
     Imported(ImportView),
+    /// To `MailboxAdd` and `MailboxTest`.
+    Mailbox(MailboxView),
+    /// To `MailboxList`.
+    Mailboxes(Vec<MailboxView>),
 }
 
 /// Why a command failed. The shell adds the hint and the exit code.
@@ -281,6 +301,9 @@ pub enum CommandError {
     /// A queue is full.
     #[error("the outbox is full ({0} messages)")]
     OutboxFull(u64),
+    /// We do not rent there.
+    #[error("no mailbox of ours is at that node")]
+    UnknownMailbox(DeviceId),
     /// An argument is out of range.
     #[error("{0}")]
     OutOfRange(&'static str),

@@ -22,7 +22,9 @@ const FULL_PAUSE: Duration = Duration::from_millis(50);
 impl<S: Store, R: CryptoRng> Engine<S, R> {
     pub(super) fn connected(&mut self, peer: DeviceId, prefix: Prefix) -> Result<(), Error> {
         self.limits.linked(peer, prefix);
-        self.links.insert(peer);
+        if self.links.insert(peer) {
+            self.told.remove(&peer); // What told it meanwhile may lie in a mailbox or a file.
+        }
         self.link_came(peer);
         let Some(contact) = self.book.of_device(&peer) else {
             self.show_newest(peer); // If it is one that a contact had before.
@@ -30,6 +32,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         };
         let account = contact.account;
         self.timers.cancel(Reason::Retry(account));
+        self.deposits_linked(account);
         if let Some(queue) = self.outbox.queue_mut(&account) {
             queue.failures = 0;
             queue.paused_until = None;
@@ -62,6 +65,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             queue.failures = if stood { 1 } else { queue.failures.saturating_add(1) };
             self.trouble(account, if stood { "the link broke" } else { "nobody answered" });
             self.want_link(account);
+            self.want_deposit(account, !stood);
         }
         unlinked
     }

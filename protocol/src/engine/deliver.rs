@@ -155,6 +155,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             self.tokens.remove(&token);
         }
         self.store.delete(outbox::key_of(place));
+        self.forget_deposit(place);
         self.outbox_dirty = true;
         Ok(())
     }

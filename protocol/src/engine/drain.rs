@@ -307,6 +307,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             _ => RETRY.wait(failures, &mut self.rng).max(RETRY_MIN),
         };
         self.timers.set_if_none(Reason::Retry(account), self.now.mono + wait);
+        self.want_deposit(account, false);
     }
 
     /// The retry deadline of a contact passed.
@@ -353,6 +354,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             queue.step_begun = true;
             self.trouble(account, "no receipt in time");
         }
+        self.want_deposit(account, true);
         self.drain(account)?;
         self.await_receipts(account);
         Ok(())

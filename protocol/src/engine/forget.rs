@@ -52,6 +52,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         inbox::forget_owed(&mut self.store, account)?;
         self.store.delete(Key::of(Table::Contact, &account.0));
         self.book.remove(&account);
+        self.compare_tags_of(account);
         self.report_keys();
         self.after_writes(Output::Event(Event::Contact(account)));
         Ok(())

@@ -34,7 +34,7 @@ pub struct ImportView {
 }
 
 /// What became of one.
-enum Fate {
+pub(super) enum Fate {
     Taken(Taken),
     NotForUs,
 }
@@ -65,7 +65,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         Ok(view)
     }
 
-    fn import_one(&mut self, seal: &[u8]) -> Result<Fate, Error> {
+    pub(super) fn import_one(&mut self, seal: &[u8]) -> Result<Fate, Error> {
         let Ok(opened) = sealed::open(&self.identity, seal) else {
             self.fact(Fact::SealDropped);
             return Ok(Fate::NotForUs);

@@ -145,6 +145,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         {
             self.fact(Fact::BoundReached("owed receipts"));
         }
+        self.want_notice(account);
         Ok(())
     }
 

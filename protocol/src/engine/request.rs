@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rand_core::CryptoRng;
 
-use super::command::{Command, CommandError, MessageView, Reply, Who};
+use super::command::{Command, CommandError, ContactView, MessageView, Reply, Who};
 use super::{Engine, Fact};
 use crate::envelope::Content;
 use crate::id::{AccountId, MessageId};
@@ -19,17 +19,19 @@ impl From<StoreError> for CommandError {
 }
 
 impl<S: Store, R: CryptoRng> Engine<S, R> {
+    /// Every contact, by name.
+    fn contact_views(&self) -> Vec<ContactView> {
+        let mut views: Vec<_> = self.book.iter().map(|c| self.contact_view(c, true)).collect();
+        views.sort_by(|a, b| (&a.name, a.account).cmp(&(&b.name, b.account)));
+        views
+    }
+
     pub(super) fn request(&mut self, command: Command) -> Result<Reply, CommandError> {
         match command {
             Command::Identity => Ok(Reply::Identity(self.identity_view())),
             Command::Invite { once, expires } => self.invite(once, expires).map(Reply::Invitation),
             Command::AddContact { link, name } => self.add_contact(&link, name).map(Reply::Contact),
-            Command::Contacts => {
-                let mut views: Vec<_> =
-                    self.book.iter().map(|c| self.contact_view(c, true)).collect();
-                views.sort_by(|a, b| (&a.name, a.account).cmp(&(&b.name, b.account)));
-                Ok(Reply::Contacts(views))
-            }
+            Command::Contacts => Ok(Reply::Contacts(self.contact_views())),
             Command::Contact(who) => Ok(Reply::Contact(self.contact_view(self.find(&who)?, true))),
             Command::Rename { who, name } => self.rename(&who, name).map(Reply::Contact),
             Command::Verify { who, verified } => self.verify(&who, verified).map(Reply::Contact),
@@ -75,6 +77,12 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             Command::AcceptCopy => self.accept_copy().map(|()| Reply::Done),
             Command::Export(what) => self.export(what).map(Reply::Exported),
             Command::Import(seals) => self.import(&seals).map(Reply::Imported),
+            Command::MailboxAdd { node, addresses, access } => {
+                self.mailbox_add(node, addresses, access)
+            }
+            // A test is answered later, see `Engine::handle`.
+            Command::MailboxList | Command::MailboxTest(_) => Ok(self.mailbox_list()),
+            Command::MailboxRemove(node) => self.mailbox_remove(node),
         }
     }
 

@@ -10,6 +10,7 @@ use super::breakers::Attempts;
 use super::copies::read_copies;
 use super::heal::Heals;
 use super::limits::Limits;
+use super::mailbox::Mail;
 use super::timeout::Purge;
 use super::timer::{Reason, Timers};
 use crate::contact::{Book, CONTACTS_MAX, Contact};
@@ -49,8 +50,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     ///
     /// [`Error::Store`] if a row cannot be read: nothing is ever made anew over a row that exists.
     pub fn start(setup: Setup, store: S, mut rng: R, now: Now) -> Result<Self, Error> {
-        let prekeys = store.get(&prekeys_key())?.map(|value| read_prekeys(&value)).transpose()?;
-        let prekeys = prekeys.unwrap_or_else(|| Prekeys::generate(&mut rng, now.wall));
+        let prekeys = known_or_new_prekeys(&store, &mut rng, now)?;
         let pool = Pool::load(&store)?;
         let record = store.get(&record_key())?.unwrap_or_default();
         let (book, copies) = (read_book(&store)?, read_copies(&store, &setup.identity)?);
@@ -79,6 +79,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             limits: read_limits(&store, now)?,
             store: Overlay::new(store),
             heals: Heals::default(),
+            mail: Mail::default(),
             links: BTreeSet::new(),
             shown: BTreeSet::new(),
             copies,
@@ -109,8 +110,10 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
 
     /// Issues the record if there is none that lasts, and sets every deadline.
     fn begin(&mut self, greets: bool) -> Result<(), Error> {
+        self.load_rentals()?;
         match ContactRecord::verify(&self.record, self.now.wall) {
             Ok(record) => {
+                self.named_mailboxes(record.mailboxes());
                 self.addresses = record.addresses().to_vec();
                 self.record_sequence = record.sequence();
                 if greets || record.certificate() != self.identity.certificate() {
@@ -145,8 +148,11 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
 
     /// Makes and stores a new signed record of ourselves.
     pub(super) fn issue_record(&mut self) -> Result<(), Error> {
+        let mailboxes = self.record_mailboxes();
         let (identity, wall) = (&self.identity, self.now.wall);
-        self.record = ContactRecord::issue(identity, &mut self.prekeys, &self.addresses, wall)?;
+        let places = (self.addresses.as_slice(), mailboxes.as_slice());
+        self.record = ContactRecord::issue_naming(identity, &mut self.prekeys, places, wall)?;
+        self.named_mailboxes(&mailboxes);
         self.record_sequence = ContactRecord::parse(&self.record)?.sequence();
         let sequence = self.record_sequence;
         self.change_copies(|copies| copies.issue(sequence));
@@ -162,6 +168,17 @@ fn prekeys_key() -> Key {
 
 fn record_key() -> Key {
     Key::of(Table::Meta, b"record")
+}
+
+fn known_or_new_prekeys(
+    store: &impl Store,
+    rng: &mut impl CryptoRng,
+    now: Now,
+) -> Result<Prekeys, StoreError> {
+    match store.get(&prekeys_key())? {
+        Some(value) => read_prekeys(&value),
+        None => Ok(Prekeys::generate(rng, now.wall)),
+    }
 }
 
 fn read_prekeys(value: &[u8]) -> Result<Prekeys, StoreError> {

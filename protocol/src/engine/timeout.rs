@@ -53,6 +53,9 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 Reason::Prekeys(account) => self.prekeys_overdue(account),
                 Reason::Held(account) => self.release_held(account),
                 Reason::Expiry => self.expire(),
+                Reason::Mailbox(node) => self.run_rental(node),
+                Reason::Work => self.work_on(),
+                Reason::Deposit(account) => self.deposit(account),
                 Reason::Greet => {
                     self.greet_some();
                     Ok(())
@@ -120,6 +123,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
 
     fn maintain(&mut self) -> Result<(), Error> {
         self.forget_expired_invitations();
+        self.compare_tags_weekly();
         self.breakers.forget_idle(self.now.mono);
         // One that was made under a clock ahead of the present one is refused by everybody.
         let age = ContactRecord::verify(&self.record, self.now.wall)

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::id::AccountId;
+use crate::id::{AccountId, DeviceId};
 use crate::time::Moment;
 
 /// Why the engine wants to be called.
@@ -24,6 +24,12 @@ pub(super) enum Reason {
     Seal,
     /// Make more one-time prekeys.
     Refill,
+    /// Look after the rental at a mailbox node.
+    Mailbox(DeviceId),
+    /// Leave what waits for a contact with its mailboxes.
+    Deposit(AccountId),
+    /// Go on with work that a mailbox node asks for.
+    Work,
     /// Dial some contacts after a start.
     Greet,
     /// Limits that outlive the process go to the disk.
@@ -43,6 +49,9 @@ impl Reason {
             Self::Expiry => "expiry",
             Self::Seal => "seal",
             Self::Refill => "refill",
+            Self::Mailbox(_) => "mailbox",
+            Self::Deposit(_) => "deposit",
+            Self::Work => "work",
             Self::Greet => "greet",
             Self::Limits => "limits",
             Self::Maintenance => "maintenance",

@@ -87,6 +87,30 @@ pub fn owed<S: Store>(
     Ok(ids.into_iter().collect())
 }
 
+/// Forgets some of what is owed to a contact: somebody passes it on.
+///
+/// # Errors
+///
+/// [`StoreError`] if the rows cannot be read.
+pub fn pay<S: Store>(
+    store: &mut Overlay<S>,
+    account: AccountId,
+    ids: &[MessageId],
+    now: UnixMillis,
+) -> Result<(), StoreError> {
+    let paid: BTreeSet<_> = ids.iter().collect();
+    for row in store.scan(Table::Owed, &account.0, &[], usize::MAX)? {
+        let before = decode(&row)?;
+        let left: Vec<_> = before.iter().filter(|id| !paid.contains(id)).copied().collect();
+        if left.is_empty() {
+            store.delete(Key { table: Table::Owed, scope: account.0.to_vec(), order: row.order });
+        } else if left.len() < before.len() {
+            write(store, account, row.number().ok_or(CORRUPT)?, &left, now);
+        }
+    }
+    Ok(())
+}
+
 /// Forgets what is owed to a contact.
 ///
 /// # Errors

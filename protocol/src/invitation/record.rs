@@ -8,6 +8,7 @@ use prost::Message;
 use super::check_addresses;
 use crate::crypto::{DhPublic, KemPublic, Label, verify};
 use crate::error::{Error, Malformed};
+use crate::id::{DeviceId, exactly};
 use crate::identity::{Certificate, Identity};
 use crate::prekey::Prekeys;
 use crate::time::UnixMillis;
@@ -24,6 +25,21 @@ const LIFETIME_MAX: Duration = DAY.saturating_mul(60);
 /// How far the clock of an issuer may be ahead of ours.
 const SKEW: Duration = Duration::from_secs(10 * 60);
 
+/// Mailboxes in a record, and addresses of one.
+const MAILBOXES_MAX: usize = 10;
+const NODE_ADDRESSES_MAX: usize = 4;
+
+/// A node where envelopes for the owner of a record may be left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordMailbox {
+    /// Whose mailboxes.
+    pub device: DeviceId,
+    /// Where it is: 1 to 4 multiaddresses.
+    pub addresses: Vec<String>,
+    /// For strangers, who pay with work; `None`: they cannot.
+    pub request_tag: Option<[u8; 32]>,
+}
+
 /// A verified contact record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContactRecord {
@@ -34,6 +50,7 @@ pub struct ContactRecord {
     created: UnixMillis,
     expires: UnixMillis,
     sequence: u64,
+    mailboxes: Vec<RecordMailbox>,
 }
 
 impl ContactRecord {
@@ -50,9 +67,23 @@ impl ContactRecord {
         addresses: &[String],
         now: UnixMillis,
     ) -> Result<Vec<u8>, Error> {
+        Self::issue_naming(identity, prekeys, (addresses, &[]), now)
+    }
+
+    /// As [`ContactRecord::issue`], with mailboxes, best first: as many as fit in.
+    ///
+    /// # Errors
+    ///
+    /// As [`ContactRecord::issue`].
+    pub fn issue_naming(
+        identity: &Identity,
+        prekeys: &mut Prekeys,
+        (addresses, mailboxes): (&[String], &[RecordMailbox]),
+        now: UnixMillis,
+    ) -> Result<Vec<u8>, Error> {
         check_addresses(addresses)?;
         let sequence = prekeys.next_sequence(now)?;
-        let record = Self {
+        let mut record = Self {
             certificate: identity.certificate().clone(),
             signed_prekey: (prekeys.signed().id(), prekeys.signed().secret().public()),
             kem_prekey: (prekeys.kem().id(), prekeys.kem().secret().public().clone()),
@@ -60,10 +91,29 @@ impl ContactRecord {
             created: now,
             expires: now.plus(RECORD_VALIDITY),
             sequence,
+            mailboxes: mailboxes.iter().take(MAILBOXES_MAX).cloned().collect(),
         };
-        let record = record.to_wire().encode_to_vec();
+        loop {
+            let signed = record.sign(identity);
+            if signed.len() <= limits::RECORD_BYTES_MAX || !record.shorten() {
+                return Ok(signed);
+            }
+        }
+    }
+
+    fn sign(&self, identity: &Identity) -> Vec<u8> {
+        let record = self.to_wire().encode_to_vec();
         let signature = identity.device().signing().sign(Label::ContactRecord, &record).to_vec();
-        Ok(wire::SignedRecord { record, signature }.encode_to_vec())
+        wire::SignedRecord { record, signature }.encode_to_vec()
+    }
+
+    /// Leaves out second addresses of mailboxes, then the last of the mailboxes; says whether there was one.
+    fn shorten(&mut self) -> bool {
+        if let Some(long) = self.mailboxes.iter_mut().rev().find(|one| one.addresses.len() > 1) {
+            long.addresses.truncate(1);
+            return true;
+        }
+        self.mailboxes.pop().is_some()
     }
 
     /// Parses an encoded `SignedRecord` and verifies everything, time included.
@@ -109,6 +159,7 @@ impl ContactRecord {
             created: UnixMillis(wire.created_ms),
             expires: UnixMillis(wire.expires_ms),
             sequence: wire.sequence,
+            mailboxes: parse_mailboxes(wire.mailboxes, certificate.device())?,
             certificate,
         };
         if record.signed_prekey.0 == 0 || record.kem_prekey.0 == 0 {
@@ -167,7 +218,7 @@ impl ContactRecord {
             created_ms: self.created.0,
             expires_ms: self.expires.0,
             sequence: self.sequence,
-            mailboxes: Vec::new(),
+            mailboxes: self.mailboxes.iter().map(RecordMailbox::to_wire).collect(),
         }
     }
 
@@ -195,6 +246,12 @@ impl ContactRecord {
         &self.addresses
     }
 
+    /// Where envelopes for the device may be left, best first.
+    #[must_use]
+    pub fn mailboxes(&self) -> &[RecordMailbox] {
+        &self.mailboxes
+    }
+
     /// When the device signed, by its own clock.
     #[must_use]
     pub const fn created(&self) -> UnixMillis {
@@ -211,5 +268,51 @@ impl ContactRecord {
     #[must_use]
     pub const fn sequence(&self) -> u64 {
         self.sequence
+    }
+}
+
+fn parse_mailboxes(
+    raw: Vec<wire::Mailbox>,
+    owner: DeviceId,
+) -> Result<Vec<RecordMailbox>, Malformed> {
+    const WRONG: Malformed = Malformed("mailboxes of a record");
+    if raw.len() > MAILBOXES_MAX {
+        return Err(WRONG);
+    }
+    let mut mailboxes: Vec<RecordMailbox> = Vec::with_capacity(raw.len());
+    for raw in raw {
+        let mailbox = RecordMailbox::from_wire(raw)?;
+        let device = mailbox.device;
+        if device == owner || mailboxes.iter().any(|other| other.device == device) {
+            return Err(WRONG);
+        }
+        mailboxes.push(mailbox);
+    }
+    Ok(mailboxes)
+}
+
+impl RecordMailbox {
+    fn to_wire(&self) -> wire::Mailbox {
+        wire::Mailbox {
+            device: self.device.0.to_vec(),
+            addresses: self.addresses.clone(),
+            request_tag: self.request_tag.map(|tag| tag.to_vec()).unwrap_or_default(),
+        }
+    }
+
+    fn from_wire(raw: wire::Mailbox) -> Result<Self, Malformed> {
+        if raw.addresses.is_empty() || raw.addresses.len() > NODE_ADDRESSES_MAX {
+            return Err(Malformed("addresses of a mailbox"));
+        }
+        check_addresses(&raw.addresses)?;
+        let request_tag = match raw.request_tag.as_slice() {
+            [] => None,
+            tag => Some(exactly(tag, "request tag")?),
+        };
+        Ok(Self {
+            device: DeviceId(exactly(&raw.device, "mailbox device")?),
+            addresses: raw.addresses,
+            request_tag,
+        })
     }
 }

@@ -31,10 +31,11 @@ pub struct Tag(pub [u8; 32]);
 pub struct Token(pub(super) [u8; 32]);
 
 /// Number of a week since 1970.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Epoch(pub u64);
 
 /// What an owner and one contact share; the tokens follow from it.
+#[derive(PartialEq, Eq)]
 pub struct ContactSecret {
     secret: Secret<32>,
 }
@@ -87,6 +88,24 @@ impl ContactSecret {
     pub fn derive(agreement: &Secret<32>, owner: AccountId) -> Self {
         let label = [b"bitchat/1 mailbox contact".as_slice(), &owner.0].concat();
         Self { secret: expand(&[0; 32], agreement.expose(), &label) }
+    }
+
+    /// As it lies in the store.
+    #[must_use]
+    pub const fn from_bytes(secret: Secret<32>) -> Self {
+        Self { secret }
+    }
+
+    /// For the store.
+    #[must_use]
+    pub const fn expose(&self) -> &Secret<32> {
+        &self.secret
+    }
+
+    /// A second copy.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        Self { secret: self.secret.duplicate() }
     }
 
     /// The token for a node in a week.

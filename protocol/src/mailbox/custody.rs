@@ -37,7 +37,16 @@ impl Custody {
     ///
     /// [`Error::NotAuthentic`] if it is of another node or for another seal.
     pub fn verify(&self, node: DeviceId, seal: &[u8]) -> Result<(), Error> {
-        if digest(seal) != self.seal_hash {
+        self.verify_hash(node, &digest(seal))
+    }
+
+    /// As [`Custody::verify`], for a seal of which the hash is known.
+    ///
+    /// # Errors
+    ///
+    /// As [`Custody::verify`].
+    pub fn verify_hash(&self, node: DeviceId, seal_hash: &[u8; 32]) -> Result<(), Error> {
+        if *seal_hash != self.seal_hash {
             return Err(Error::NotAuthentic("custody of another seal"));
         }
         let text = encoding(&self.seal_hash, self.until);

@@ -28,7 +28,7 @@ pub const MAILBOXES_MAX: usize = 10;
 pub const STOCK_MAX: usize = 64;
 
 /// Bytes of an operator's word.
-const ACCESS_BYTES_MAX: usize = 128;
+pub const ACCESS_BYTES_MAX: usize = 128;
 
 /// Another node of the same owner.
 #[derive(Debug, PartialEq, Eq)]

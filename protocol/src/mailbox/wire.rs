@@ -310,6 +310,12 @@ impl RefusalCode {
 }
 
 impl Custody {
+    /// As it is kept: with the node's device anybody can verify it.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        self.to_wire().encode_to_vec()
+    }
+
     pub(crate) fn to_wire(&self) -> wire::MailboxCustody {
         wire::MailboxCustody {
             seal_hash: self.seal_hash.to_vec(),

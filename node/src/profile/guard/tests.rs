@@ -43,7 +43,9 @@ fn profile() -> (tempfile::TempDir, Home) {
     let rows = (0..ROWS).map(|number| (key(number), Some(value(number))));
     let moving = (0..ROWS).map(|number| (moving(number), Some(vec![number])));
     let writes = rows.chain(moving).collect();
-    store.commit(&[Batch { id: BatchId(1), writes: Arc::new(writes) }]).expect("commits");
+    let batch = [Batch { id: BatchId(1), writes: Arc::new(writes) }];
+    store.commit(&batch).expect("commits");
+    mailboxes(&home).commit(&batch).expect("commits");
     (dir, home)
 }
 
@@ -56,13 +58,20 @@ fn opened(home: &Home) -> (SledStore, HomeLock) {
     (SledStore::open(&home.data(), store_keys(home)).expect("the right keys"), lock)
 }
 
+fn mailboxes(home: &Home) -> SledStore {
+    let keys = store_keys(home).of_mailboxes();
+    SledStore::open(&home.mailboxes(), keys).expect("the right keys")
+}
+
 fn check(home: &Home) {
     let (store, _lock) = opened(home);
-    for number in 0..ROWS {
-        assert_eq!(store.get(&key(number)).expect("reads"), Some(value(number)));
-        assert_eq!(store.get(&moving(number)).expect("reads"), Some(vec![number]));
+    for store in [store, mailboxes(home)] {
+        for number in 0..ROWS {
+            assert_eq!(store.get(&key(number)).expect("reads"), Some(value(number)));
+            assert_eq!(store.get(&moving(number)).expect("reads"), Some(vec![number]));
+        }
+        assert_eq!(store.fsck().expect("reads").corrupt, 0);
     }
-    assert_eq!(store.fsck().expect("reads").corrupt, 0);
 }
 
 #[test]
@@ -72,10 +81,12 @@ fn after_a_rotation_the_old_data_key_opens_nothing_and_all_is_there() {
 
     let moved = rotate_keys(&home, Credentials::default(), &mut |_| {}).expect("rotates");
 
-    assert!(moved >= u64::from(ROWS), "{moved}");
+    assert!(moved >= 2 * u64::from(ROWS), "{moved}");
     assert_ne!(store_keys(&home), old);
-    let refused = SledStore::open(&home.data(), old).map(drop);
-    assert!(matches!(refused, Err(StoreOpenError::WrongKey { .. })), "{refused:?}");
+    for (dir, old) in [(home.mailboxes(), old.of_mailboxes()), (home.data(), old)] {
+        let refused = SledStore::open(&dir, old).map(drop);
+        assert!(matches!(refused, Err(StoreOpenError::WrongKey { .. })), "{refused:?}");
+    }
     check(&home);
     rotate_keys(&home, Credentials::default(), &mut |_| {}).expect("rotates again");
     check(&home);

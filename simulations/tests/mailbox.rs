@@ -1,0 +1,242 @@
+//! Mailboxes: whoever writes and whoever reads are never there at the same time.
+
+#[path = "support/town.rs"]
+mod town;
+
+use bitchat_protocol::engine::{Command, DeliveryState, MailboxState, Reply, Who};
+use bitchat_protocol::prekey::PrekeyUse;
+use bitchat_protocol::store::Table;
+use bitchat_simulations::{Faults, Keeping, World};
+use town::{CALM, HOUR, MINUTE, SECOND, Town, mailboxes};
+
+#[test]
+fn what_was_written_to_somebody_who_is_away_is_stored_and_shown_when_the_writer_is_gone() {
+    let mut town = Town::new(1, 3, &[Keeping::Honest; 5]);
+    town.world.sleep(town.bob);
+    town.alice_writes(20);
+    town.world.run_for(MINUTE);
+    assert!(town.all_are(DeliveryState::Stored), "{:?}", town.states());
+    let held: Vec<_> = town.bobs.iter().map(|id| town.world.mailbox_holds(*id).0).collect();
+    assert_eq!(held, [20; 5], "every node has every message once");
+
+    town.world.sleep(town.alice);
+    town.world.wake(town.bob);
+    town.world.run_for(MINUTE);
+    assert_eq!(town.shown_in_order(), 20);
+    for id in &town.bobs {
+        assert_eq!(town.world.mailbox_holds(*id).0, 0, "what is durable here is deleted there");
+    }
+
+    // His receipts wait in her mailboxes.
+    town.world.sleep(town.bob);
+    town.world.wake(town.alice);
+    town.world.run_for(MINUTE);
+    assert!(town.all_are(DeliveryState::Delivered), "{:?}", town.states());
+    assert_eq!(town.world.reused_nonces(), 0);
+}
+
+#[test]
+fn nodes_that_crash_or_lie_lose_nothing() {
+    let keeping =
+        [Keeping::Drops, Keeping::Honest, Keeping::Honest, Keeping::Honest, Keeping::Honest];
+    let mut town = Town::new(2, 3, &keeping);
+    town.world.sleep(town.bob);
+    town.alice_writes(20);
+    town.world.run_for(MINUTE);
+    assert!(town.all_are(DeliveryState::Stored));
+    town.world.set_mailbox_up(town.bobs[1], false);
+    town.world.set_mailbox_up(town.bobs[4], false);
+
+    town.world.sleep(town.alice);
+    town.world.wake(town.bob);
+    town.world.run_for(MINUTE);
+
+    assert_eq!(town.shown_in_order(), 20);
+    let views = mailboxes(&mut town.world, town.bob);
+    let states: Vec<_> = views.iter().map(|view| view.state).collect();
+    let (up, down) = (MailboxState::Active, MailboxState::Unreachable);
+    assert_eq!(states, [up, down, up, up, down]);
+}
+
+#[test]
+fn a_full_node_and_one_that_forges_are_passed_over_for_the_next() {
+    let mut keeping = vec![Keeping::Full, Keeping::Forges];
+    keeping.extend([Keeping::Honest; 5]);
+    let mut town = Town::new(3, 1, &keeping);
+    town.world.sleep(town.bob);
+    town.alice_writes(10);
+    town.world.run_for(MINUTE);
+
+    assert!(town.all_are(DeliveryState::Stored), "{:?}", town.states());
+    let held: Vec<_> = town.bobs.iter().map(|id| town.world.mailbox_holds(*id).0).collect();
+    assert_eq!(held, [0, 0, 10, 10, 10, 10, 10]);
+}
+
+#[test]
+fn a_message_is_not_stored_while_fewer_nodes_than_needed_give_their_word() {
+    let keeping = [Keeping::Full, Keeping::Honest, Keeping::Honest, Keeping::Forges];
+    let mut town = Town::new(4, 1, &keeping);
+    town.world.sleep(town.bob);
+    town.alice_writes(3);
+    town.world.run_for(MINUTE);
+    assert!(town.all_are(DeliveryState::Queued), "{:?}", town.states());
+
+    town.world.set_keeping(town.bobs[0], Keeping::Honest);
+    town.world.run_for(HOUR);
+    assert!(town.all_are(DeliveryState::Stored), "{:?}", town.states());
+}
+
+/// Half of the questions and answers are lost at first; whoever restarts asks with the same bytes, and not
+/// at all where it has custody.
+#[test]
+fn a_restart_of_the_writer_leaves_nothing_twice() {
+    let mut town = Town::new(5, 1, &[Keeping::Honest; 3]);
+    town.world.sleep(town.bob);
+    town.world.set_faults(Faults { breaks_per_mille: 500, ..CALM });
+    town.alice_writes(5);
+    town.world.run_for(8 * SECOND);
+    town.world.sleep(town.alice);
+    town.world.set_faults(CALM);
+    town.world.wake(town.alice);
+    town.world.run_for(MINUTE);
+    let held: Vec<_> = town.bobs.iter().map(|id| town.world.mailbox_holds(*id).0).collect();
+    assert_eq!(held, [5; 3], "the same bytes");
+
+    let asked =
+        |town: &Town| town.bobs.iter().map(|id| town.world.mailbox_deposits(*id)).sum::<u64>();
+    let before = asked(&town);
+    town.world.sleep(town.alice);
+    town.world.wake(town.alice);
+    town.world.run_for(MINUTE);
+    assert_eq!(asked(&town), before, "they have given their word");
+    assert!(town.all_are(DeliveryState::Stored));
+}
+
+/// Places in a queue are used again once it is empty: what was left for one message says nothing of another.
+#[test]
+fn message_after_message_is_left_though_each_was_delivered_before_the_next() {
+    let mut town = Town::new(16, 2, &[Keeping::Honest; 3]);
+    for round in 1..=3 {
+        town.world.sleep(town.bob);
+        town.alice_writes(2);
+        town.world.run_for(MINUTE);
+        let states = town.states();
+        assert!(states.ends_with(&[DeliveryState::Stored; 2]), "round {round}: {states:?}");
+        town.world.wake(town.bob);
+        town.world.run_for(MINUTE);
+        assert_eq!(town.shown_in_order(), 2 * round);
+        assert!(town.all_are(DeliveryState::Delivered));
+    }
+}
+
+/// It rents and forgets at once, for ever: nobody is told of it again and again.
+#[test]
+fn a_node_that_forgets_us_again_and_again_is_rented_more_and_more_seldom() {
+    let mut town = Town::new(17, 0, &[Keeping::Honest, Keeping::Honest]);
+    for _ in 0..600 {
+        town.world.lose_mailbox(town.bobs[0]);
+        town.world.run_for(SECOND);
+    }
+    let (_, _, fetches) = town.world.mailbox_holds(town.bobs[0]);
+    assert!(fetches < 60, "{fetches} fetches");
+}
+
+#[test]
+fn when_receipts_stay_away_for_hours_other_seals_are_left() {
+    let mut town = Town::new(6, 1, &[Keeping::Drops; 3]);
+    town.world.sleep(town.bob);
+    town.alice_writes(2);
+    town.world.run_for(MINUTE);
+    for id in town.bobs.clone() {
+        town.world.set_keeping(id, Keeping::Honest);
+    }
+    town.world.run_for(5 * HOUR);
+    assert_eq!(town.world.mailbox_holds(town.bobs[0]).0, 0);
+    town.world.run_for(2 * HOUR);
+    assert_eq!(town.world.mailbox_holds(town.bobs[0]).0, 2, "after six hours");
+
+    town.world.sleep(town.alice);
+    town.world.wake(town.bob);
+    town.world.run_for(MINUTE);
+    assert_eq!(town.shown_in_order(), 2);
+}
+
+/// Her session is gone, he is away: the next one is founded on keys that lie with his nodes.
+#[test]
+fn a_session_is_founded_on_one_time_keys_of_a_mailbox() {
+    let mut town = Town::new(15, 1, &[Keeping::Honest; 3]);
+    town.world.sleep(town.bob);
+    town.world.meddle(town.alice, SECOND, |disk| disk.lose(Table::Session));
+    town.world.run_for(2 * SECOND);
+    town.alice_writes(1);
+    town.world.run_for(MINUTE);
+    let view = town.world.ask(town.alice, Command::Contact(Who("bob".to_owned())));
+    let Some(Ok(Reply::Contact(view))) = view else { panic!("{view:?}") };
+    assert_eq!(view.prekeys, Some(PrekeyUse::OneTime));
+    assert!(town.all_are(DeliveryState::Stored));
+
+    town.world.sleep(town.alice);
+    town.world.wake(town.bob);
+    town.world.run_for(MINUTE);
+    assert_eq!(town.shown_in_order(), 1);
+}
+
+/// Neither token nor contact: the invitation alone, and work.
+#[test]
+fn a_stranger_with_an_invitation_gets_through_for_work_though_nobody_is_there() {
+    let mut world = World::new(13, CALM);
+    let (alice, bob) = (world.add("alice"), world.add("bob"));
+    let hosts: Vec<_> = (0..3).map(|_| world.add_mailbox(Keeping::Honest)).collect();
+    for id in &hosts {
+        world.set_mailbox_work(*id, 8);
+    }
+    world.rent(alice, &hosts);
+    world.run_for(10 * SECOND);
+    let states = mailboxes(&mut world, alice).into_iter().map(|view| view.state);
+    assert!(states.eq([MailboxState::Active; 3]), "work was done for the rentals");
+    let invite = Command::Invite { once: true, expires: None };
+    let Some(Ok(Reply::Invitation(invitation))) = world.ask(alice, invite) else { panic!() };
+    world.sleep(alice);
+    let add = Command::AddContact { link: invitation.link, name: Some("alice".to_owned()) };
+    assert!(matches!(world.ask(bob, add), Some(Ok(_))));
+    let (to, text) = (Who("alice".to_owned()), "0".to_owned());
+    assert!(world.ask(bob, Command::Send { to, text, expires: None }).is_some());
+    world.run_for(2 * MINUTE);
+    let held: Vec<_> = hosts.iter().map(|id| world.mailbox_holds(*id).0).collect();
+    assert_eq!(held, [2; 3], "a greeting and a text");
+
+    world.sleep(bob);
+    world.wake(alice);
+    world.run_for(MINUTE);
+    assert_eq!(world.inbox(alice).len(), 1);
+}
+
+/// Nodes crash at their flushes, answers are lost: what was acknowledged is shown once and in order.
+#[test]
+fn nothing_is_lost_or_shown_twice_though_answers_are_lost_and_nodes_crash() {
+    for seed in 0..60 {
+        let keeping = [Keeping::Honest, Keeping::Drops, Keeping::Honest, Keeping::Honest];
+        let mut town = Town::new(1_000 + seed, 2, &keeping);
+        let faults = Faults { breaks_per_mille: 100, crashes_per_mille: 10, ..CALM };
+        town.world.sleep(town.bob);
+        town.world.set_faults(faults);
+        town.alice_writes(10);
+        town.world.run_for(2 * MINUTE);
+        town.world.sleep(town.alice);
+        town.world.wake(town.bob);
+        town.world.run_for(5 * MINUTE);
+        town.world.set_faults(CALM);
+        town.world.wake(town.alice);
+        town.world.run_for(10 * MINUTE);
+
+        let shown = town.world.inbox(town.bob);
+        let texts: Vec<_> = shown.iter().map(|message| message.text.clone()).collect();
+        let mut once = texts.clone();
+        once.dedup();
+        assert_eq!(once, texts, "seed {seed}");
+        let states = town.states();
+        assert_eq!(states.len(), texts.len(), "seed {seed}: {texts:?}");
+        assert!(states.iter().all(|state| *state == DeliveryState::Delivered), "seed {seed}");
+        assert_eq!(town.world.reused_nonces(), 0);
+    }
+}

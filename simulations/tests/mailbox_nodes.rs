@@ -1,0 +1,128 @@
+//! Rentals: what we order at mailbox nodes, week after week, and nodes that are no good.
+
+#[path = "support/town.rs"]
+mod town;
+
+use bitchat_protocol::engine::{Command, DeliveryState, Extent, MailboxState, Reply, Who};
+use bitchat_simulations::Keeping;
+use town::{DAY, HOUR, MINUTE, SECOND, Town, mailboxes};
+
+#[test]
+fn who_is_removed_is_let_in_no_longer() {
+    let mut town = Town::new(7, 1, &[Keeping::Honest; 2]);
+    let with = town.world.mailbox_holds(town.bobs[0]).1;
+    let remove = Command::Remove { who: Who("alice".to_owned()), extent: Extent::Contact };
+    town.world.set_mailbox_up(town.bobs[1], false);
+    assert!(town.world.ask(town.bob, remove).is_some());
+    town.world.run_for(MINUTE);
+    assert_eq!(with - town.world.mailbox_holds(town.bobs[0]).1, 7, "a tag for each week");
+
+    // A node that was down then, and a restart of ours in between.
+    town.world.crash(town.bob, SECOND);
+    town.world.run_for(MINUTE);
+    town.world.set_mailbox_up(town.bobs[1], true);
+    town.world.run_for(HOUR);
+    assert_eq!(town.world.mailbox_holds(town.bobs[1]).1, with - 7);
+}
+
+/// He is there for a minute each week; each of them knows the weeks ahead.
+#[test]
+fn tags_are_kept_ahead_week_after_week() {
+    let mut town = Town::new(8, 1, &[Keeping::Honest; 3]);
+    for _ in 0..10 {
+        town.world.sleep(town.bob);
+        town.world.sleep(town.alice);
+        town.world.run_for(7 * DAY);
+        town.world.wake(town.bob);
+        town.world.run_for(MINUTE);
+    }
+    town.world.sleep(town.bob);
+    town.world.run_for(35 * DAY);
+    town.world.wake(town.alice);
+    town.alice_writes(3);
+    town.world.run_for(MINUTE);
+
+    assert!(town.all_are(DeliveryState::Stored), "{:?}", town.states());
+}
+
+#[test]
+fn a_week_that_ends_while_we_run_brings_new_tags() {
+    let mut town = Town::new(14, 0, &[Keeping::Honest]);
+    assert_eq!(town.world.mailbox_holds(town.bobs[0]).1, 7);
+    town.world.sleep(town.alice);
+    town.world.run_for(7 * DAY + 2 * HOUR);
+
+    assert_eq!(
+        town.world.mailbox_holds(town.bobs[0]).1,
+        8,
+        "the keeper of this world forgets none"
+    );
+}
+
+#[test]
+fn a_node_that_forgot_us_is_rented_again() {
+    let mut town = Town::new(9, 1, &[Keeping::Honest; 3]);
+    town.world.lose_mailbox(town.bobs[0]);
+    town.world.run_for(2 * MINUTE);
+    town.world.sleep(town.bob);
+    town.alice_writes(3);
+    town.world.run_for(MINUTE);
+
+    assert_eq!(town.world.mailbox_holds(town.bobs[0]).0, 3);
+    assert!(town.all_are(DeliveryState::Stored));
+}
+
+#[test]
+fn a_node_that_babbles_is_asked_more_and_more_seldom() {
+    let mut town = Town::new(10, 1, &[Keeping::Babbles, Keeping::Honest]);
+    town.world.run_for(HOUR);
+    let fetches = town.world.mailbox_holds(town.bobs[0]).2;
+    assert!(fetches < 60, "{fetches} fetches");
+    town.world.sleep(town.bob);
+    town.alice_writes(3);
+    town.world.run_for(MINUTE);
+    town.world.sleep(town.alice);
+    town.world.wake(town.bob);
+    town.world.run_for(MINUTE);
+
+    assert_eq!(town.shown_in_order(), 3, "the other node is not in its way");
+}
+
+#[test]
+fn a_rental_that_ends_is_emptied_before() {
+    let mut town = Town::new(11, 1, &[Keeping::Honest]);
+    town.world.sleep(town.bob);
+    town.alice_writes(120);
+    town.world.run_for(MINUTE);
+    town.world.sleep(town.alice);
+    town.world.set_mailbox_up(town.bobs[0], false);
+    town.world.wake(town.bob);
+    let node = town.world.mailbox(town.bobs[0]);
+    assert!(matches!(town.world.ask(town.bob, Command::MailboxRemove(node)), Some(Ok(_))));
+    assert!(mailboxes(&mut town.world, town.bob).is_empty());
+    town.world.set_mailbox_up(town.bobs[0], true);
+    town.world.run_for(HOUR);
+
+    assert_eq!(town.shown_in_order(), 120);
+    assert_eq!(town.world.mailbox_holds(town.bobs[0]).1, 0, "the rental is over");
+}
+
+#[test]
+fn a_test_of_a_node_says_how_it_is() {
+    let mut town = Town::new(12, 1, &[Keeping::Honest]);
+    let node = town.world.mailbox(town.bobs[0]);
+    let test = |town: &mut Town| match town.world.ask(town.bob, Command::MailboxTest(node)) {
+        Some(Ok(Reply::Mailbox(view))) => view,
+        other => panic!("{other:?}"),
+    };
+    let view = test(&mut town);
+    assert_eq!(view.state, MailboxState::Active);
+    assert!(view.round_trip.is_some_and(|trip| trip < SECOND), "{view:?}");
+    assert!(view.fetched.is_some());
+
+    town.world.set_mailbox_up(town.bobs[0], false);
+    let view = test(&mut town);
+    assert_eq!((view.state, view.error), (MailboxState::Unreachable, Some("not reached")));
+    let stranger = town.world.mailbox(town.alices[0]);
+    assert!(matches!(town.world.ask(town.bob, Command::MailboxTest(stranger)), Some(Err(_))));
+}
