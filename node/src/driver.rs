@@ -14,6 +14,7 @@ mod clock;
 mod copies;
 mod door;
 mod effects;
+mod ends;
 mod factory;
 mod mail;
 mod rejected;
@@ -23,6 +24,7 @@ mod trace;
 
 pub use clock::Clock;
 pub use door::{Call, Door};
+pub use ends::Ends;
 pub use factory::Factory;
 pub use mail::Mail;
 
@@ -30,18 +32,14 @@ pub(crate) use door::{CALLS_MAX, token};
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::ready;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bitchat_protocol::engine::{CommandError, CommandId, Engine, Event, Input, Reply, Settings};
+use bitchat_protocol::engine::{CommandError, CommandId, Engine, Input, Reply};
 use bitchat_protocol::store::{Durable, StoreError};
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
-use tokio_util::sync::CancellationToken;
 
-use crate::control::{NodeStatus, Request};
-use crate::http::Heartbeat;
-use crate::metrics::Metrics;
+use crate::control::Request;
 use crate::network;
 use crate::profile::SystemRng;
 use crate::store::{Committer, Room, SledStore};
@@ -56,40 +54,6 @@ const DRAIN_MAX: Duration = Duration::from_secs(5);
 
 /// Between attempts to open a store that failed.
 const REOPEN_EVERY: Duration = Duration::from_secs(2);
-
-/// The other ends of everything that the driver joins.
-pub struct Ends {
-    /// Commands of users and programs.
-    pub requests: mpsc::Receiver<Request>,
-    /// Events for them.
-    pub events: broadcast::Sender<Event>,
-    /// What the node is doing.
-    pub status: watch::Sender<NodeStatus>,
-    /// To the network.
-    pub network: mpsc::Sender<network::Command>,
-    /// From the network.
-    pub heard: mpsc::Receiver<network::Event>,
-    /// Standing links.
-    pub peers: watch::Receiver<Vec<network::PeerInfo>>,
-    /// Mailboxes, both ways.
-    pub mail: Mail,
-    /// What the network counted.
-    pub counters: Arc<network::NetworkCounters>,
-    /// What is counted.
-    pub metrics: Metrics,
-    /// Beats with every turn.
-    pub heartbeat: Heartbeat,
-    /// What an operator may change while the node runs.
-    pub settings: watch::Receiver<Settings>,
-    /// Ends the loop.
-    pub stop: CancellationToken,
-    /// Addresses that others see although we cannot.
-    pub external: Vec<String>,
-    /// What time it is.
-    pub clock: Clock,
-    /// Whether our own addresses count (a single command listens nowhere).
-    pub listens: bool,
-}
 
 /// An engine and the thread that commits for it.
 struct Running {
@@ -130,12 +94,6 @@ pub struct Driver {
 impl std::fmt::Debug for Driver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Driver")
-    }
-}
-
-impl std::fmt::Debug for Ends {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Ends")
     }
 }
 

@@ -57,6 +57,8 @@ const GENERATED: &[(&str, &[&str], &str)] = &[
     ("protocol/src/outbox/pause", &["rest"], "the row of a pause"),
     ("protocol/src/outbox/send_id", &["rest"], "the row of an id of a send"),
     ("protocol/src/session/record", &["wire", "rest"], "the row keeps the `Initial`"),
+    ("protocol/src/mailbox/order", &["wire"], "an owner's order is its encoding"),
+    ("protocol/src/mailbox/wire", &["wire"], "packs and unpacks questions and answers"),
     ("protocol/src/mailbox/host/rental", &["rest"], "the row of a rental"),
     ("node/src/network", &["stream"], "cuts what it reads into frames"),
 ];

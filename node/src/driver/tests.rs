@@ -1,6 +1,7 @@
 //! Two drivers on real stores; the test is their network and sets their clocks.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -9,13 +10,18 @@ use bitchat_protocol::engine::{Command, Settings, Who};
 use bitchat_protocol::id::DeviceId;
 use bitchat_protocol::resilience::Prefix;
 use bitchat_protocol::time::UnixMillis;
+use tokio::sync::{broadcast, watch};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::*;
+use crate::control::NodeStatus;
 use crate::home::Home;
+use crate::http::Heartbeat;
 use crate::keystore::Unlocked;
+use crate::metrics::Metrics;
 use crate::metrics::WarningCode;
 use crate::metrics::label::Rung;
 use crate::profile::{self, Credentials, NewProfile};
