@@ -261,6 +261,11 @@ fn carried_by_mailboxes(messages: usize, kills: bool) {
             daemon.kill();
             *daemon = node.daemon_soon(&daemon.addresses[0]);
         }
+        // One gave its word for every message and keeps none of them.
+        let (_, node, daemon) = &mut nodes[2];
+        daemon.kill();
+        std::fs::remove_dir_all(node.home().join("mailbox")).expect("its store");
+        *daemon = node.daemon_soon(&daemon.addresses[0]);
     }
     at_receiver = receiver.daemon(TCP);
 
