@@ -41,7 +41,8 @@ fn a_node_without_mailboxes_says_so_and_whoever_asks_is_told() {
 
     let added = owner.run(&["mailbox", "add", &address]);
 
-    assert_eq!(added.code, 0, "{added:?}");
+    assert_eq!(added.code, 10, "{added:?}");
+    assert!(added.stderr.contains("keeps no mailboxes"), "{added:?}");
     eventually("the node refuses", || only_mailbox(&owner)["state"] == "refused");
     assert_eq!(only_mailbox(&owner)["refusal"], "no_mailboxes");
     let warned =
@@ -55,7 +56,9 @@ fn a_node_without_mailboxes_says_so_and_whoever_asks_is_told() {
     assert!(owner.json(&["mailbox", "list"]).is_empty());
     eventually("the warning ends with the mailbox", || !warned());
     assert_eq!(owner.run(&["mailbox", "remove", id]).code, 8);
-    assert_eq!(owner.run(&["mailbox", "add", "/ip4/127.0.0.1/tcp/1"]).code, 1);
+    let wrong = owner.run(&["mailbox", "add", "/ip4/127.0.0.1/tcp/1"]);
+    assert_eq!(wrong.code, 1);
+    assert!(wrong.stderr.contains("serve-status"), "{wrong:?}");
 }
 
 #[test]
