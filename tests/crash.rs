@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::harness::{Daemon, PATIENCE, Profile, Stage, TCP};
+use crate::mailbox::rented;
 
 /// Sends numbered messages until at least `count` are acknowledged and the killing is over; a
 /// refusal while the daemon is down is tried again under the same number, as a script would.
@@ -22,12 +23,12 @@ fn send_all(from: &Profile, to: &str, count: usize, killed: &AtomicBool) -> Vec<
     acknowledged
 }
 
-/// Kills one daemon or the other, `times` times, at moments that a small generator chooses.
-fn kill_at_random(profiles: [&Profile; 2], daemons: &mut [Daemon; 2], times: u32) {
+/// Kills one of the daemons, `times` times, at moments that a small generator chooses.
+fn kill_at_random(profiles: &[&Profile], daemons: &mut [Daemon], times: u32) {
     let mut state = 0x9E37_79B9_u32;
     for _ in 0..times {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        let side = (state >> 16) as usize % 2;
+        let side = (state >> 16) as usize % daemons.len();
         std::thread::sleep(Duration::from_millis(u64::from(state >> 20) % 150));
         let address = daemons[side].addresses[0].clone();
         daemons[side].kill();
@@ -50,16 +51,24 @@ fn check(received: &[String], acknowledged: &[String]) {
     assert_eq!(once.len(), received.len(), "something came twice");
 }
 
-fn survive(messages: usize, kills: u32) {
+/// Alice and Bob write to each other, with mailboxes at so many nodes, while anybody is killed.
+fn survive(messages: usize, kills: u32, keepers: usize) {
     let stage = Stage::new();
     let [(alice, at_alice), (bob, at_bob)] = stage.acquainted(TCP);
-    let mut daemons = [at_alice, at_bob];
+    let names = &["m1", "m2", "m3"][..keepers];
+    let mut nodes = Vec::new();
+    let mut daemons = vec![at_alice, at_bob];
+    for (_, node, daemon) in rented(&stage, &[&alice, &bob], names) {
+        nodes.push(node);
+        daemons.push(daemon);
+    }
+    let profiles: Vec<_> = [&alice, &bob].into_iter().chain(&nodes).collect();
     let killed = AtomicBool::new(false);
 
     let (from_alice, from_bob) = std::thread::scope(|scope| {
         let alices = scope.spawn(|| send_all(&alice, "bob", messages, &killed));
         let bobs = scope.spawn(|| send_all(&bob, "alice", messages, &killed));
-        kill_at_random([&alice, &bob], &mut daemons, kills);
+        kill_at_random(&profiles, &mut daemons, kills);
         killed.store(true, Ordering::Relaxed);
         (alices.join().unwrap(), bobs.join().unwrap())
     });
@@ -77,12 +86,24 @@ fn survive(messages: usize, kills: u32) {
 
 #[test]
 fn acknowledged_messages_arrive_once_and_in_order_though_daemons_are_killed() {
-    survive(40, 8);
+    survive(40, 8, 0);
 }
 
 /// The long form: `cargo test --release -p bitchat-tests -- --ignored killed_50_times`.
 #[test]
 #[ignore = "takes minutes"]
 fn acknowledged_messages_arrive_once_and_in_order_though_daemons_are_killed_50_times() {
-    survive(500, 50);
+    survive(500, 50, 0);
+}
+
+#[test]
+fn acknowledged_messages_arrive_once_and_in_order_though_mailbox_nodes_are_killed_as_well() {
+    survive(30, 10, 2);
+}
+
+/// The long form: `cargo test --release -p bitchat-tests -- --ignored killed_200_times`.
+#[test]
+#[ignore = "takes minutes"]
+fn acknowledged_messages_arrive_once_and_in_order_though_five_daemons_are_killed_200_times() {
+    survive(1_000, 200, 3);
 }
