@@ -146,17 +146,20 @@ struct Flood {
     /// Sockets that claim a length of 2 GiB.
     liars: u32,
     messages: usize,
+    /// How long it lasts at least.
+    lasts: Duration,
 }
 
 /// Sends and waits for the receipt, one after the other; how many a second.
-fn goodput(alice: &Profile, messages: usize) -> f64 {
-    let begun = Instant::now();
-    for number in 0..messages {
+fn goodput(alice: &Profile, messages: usize, lasts: Duration) -> f64 {
+    let (begun, mut number) = (Instant::now(), 0);
+    while number < messages || begun.elapsed() < lasts {
+        number += 1;
         let text = format!("message {number}");
         let sent = alice.run(&["send", "bob", &text, "--wait", "delivered", "--timeout", "30s"]);
         assert_eq!(sent.code, 0, "{sent:?}");
     }
-    f64::from(u32::try_from(messages).expect("few")) / begun.elapsed().as_secs_f64()
+    f64::from(u32::try_from(number).expect("few")) / begun.elapsed().as_secs_f64()
 }
 
 fn sockets(count: u32, address: &str, says: &[u8]) -> Vec<TcpStream> {
@@ -190,7 +193,7 @@ async fn storm(mut attacker: Attacker, stop: Arc<AtomicBool>, counts: Arc<[Atomi
 async fn under(flood: Flood) {
     let stage = Stage::new();
     let [(alice, _at_alice), (bob, at_bob)] = stage.acquainted(TCP);
-    let before = (goodput(&alice, flood.messages), rss(&at_bob));
+    let before = (goodput(&alice, flood.messages, Duration::ZERO), rss(&at_bob));
     let (victim, _) = victim_of(&bob);
     let (stop, counts) =
         (Arc::new(AtomicBool::new(false)), Arc::new([const { AtomicU64::new(0) }; 2]));
@@ -206,7 +209,7 @@ async fn under(flood: Flood) {
     let silent = sockets(flood.silent, &at_bob.addresses[0], b"\x13/multistream/1.0.0\n");
     let mut liars = sockets(flood.liars, &at_bob.addresses[0], &[0xFF, 0xFF, 0xFF, 0xFF, 0x07]);
     let during = tokio::task::spawn_blocking(move || {
-        (goodput(&alice, flood.messages), rss(&at_bob), at_bob)
+        (goodput(&alice, flood.messages, flood.lasts), rss(&at_bob), at_bob)
     });
     let (goodput, rss, at_bob) = during.await.expect("messages flow");
     stop.store(true, Ordering::Relaxed);
@@ -238,12 +241,14 @@ async fn under(flood: Flood) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_devices_and_slow_handshakes_leaves_honest_messages_flowing() {
-    under(Flood { identities: 12, silent: 60, liars: 20, messages: 10 }).await;
+    let lasts = Duration::ZERO;
+    under(Flood { identities: 12, silent: 60, liars: 20, messages: 10, lasts }).await;
 }
 
 /// `cargo test -p bitchat-tests the_long_flood -- --ignored --nocapture`
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes minutes; prints its figures"]
 async fn the_long_flood_of_a_thousand_devices() {
-    under(Flood { identities: 1_000, silent: 1_000, liars: 1_000, messages: 200 }).await;
+    let lasts = Duration::from_secs(60);
+    under(Flood { identities: 1_000, silent: 1_000, liars: 1_000, messages: 200, lasts }).await;
 }
