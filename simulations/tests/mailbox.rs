@@ -86,6 +86,25 @@ fn a_message_is_not_stored_while_fewer_nodes_than_needed_give_their_word() {
     assert!(town.all_are(DeliveryState::Stored), "{:?}", town.states());
 }
 
+/// Many questions fail at once when nodes are away for a moment: that is one failure, not one for each.
+#[test]
+fn nodes_that_are_away_for_a_moment_are_asked_again_soon_however_much_waits() {
+    for seed in 20..25 {
+        let mut town = Town::new(seed, 1, &[Keeping::Honest; 3]);
+        town.world.sleep(town.bob);
+        for id in town.bobs.clone() {
+            town.world.set_mailbox_up(id, false);
+        }
+        town.alice_writes(60);
+        town.world.run_for(8 * SECOND);
+        for id in town.bobs.clone() {
+            town.world.set_mailbox_up(id, true);
+        }
+        town.world.run_for(MINUTE);
+        assert!(town.all_are(DeliveryState::Stored), "seed {seed}: {:?}", town.states());
+    }
+}
+
 /// Half of the questions and answers are lost at first; whoever restarts asks with the same bytes, and not
 /// at all where it has custody.
 #[test]

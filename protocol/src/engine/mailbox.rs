@@ -109,6 +109,11 @@ impl Gate {
         self.failures = self.failures.saturating_add(1);
         self.not_before = Some(now + wait);
     }
+
+    /// Closed as it is, and for what the node asks for.
+    fn extend(&mut self, now: Moment, told: Duration) {
+        self.not_before = self.not_before.max(Some(now + told.min(TOLD_MAX)));
+    }
 }
 
 impl<S: Store, R: CryptoRng> Engine<S, R> {

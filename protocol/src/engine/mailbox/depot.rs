@@ -284,7 +284,12 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     pub(super) fn refused_by(&mut self, account: AccountId, node: DeviceId, told: Duration) {
         if let Some(depot) = self.mail.depots.get_mut(&account) {
             let gate = depot.gates.entry(node).or_default();
-            gate.close(self.now.mono, told, &mut self.rng);
+            // Questions that were on their way together fail together, and count as one failure.
+            if gate.is_open(self.now.mono) {
+                gate.close(self.now.mono, told, &mut self.rng);
+            } else {
+                gate.extend(self.now.mono, told);
+            }
         }
     }
 
