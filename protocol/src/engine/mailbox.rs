@@ -63,6 +63,7 @@ pub(super) struct Mail {
     rents: BTreeMap<DeviceId, Rent>,
     asks: BTreeMap<RequestId, Pending>,
     veils: u64,
+    notices: u64,
     jobs: VecDeque<Job>,
     depots: BTreeMap<AccountId, Depot>,
     /// Questions about deposits that are on their way.

@@ -26,7 +26,8 @@ const STEP: usize = 32;
 impl<S: Store, R: CryptoRng> Host<S, R> {
     pub(super) fn sweep(&mut self) {
         let lapsed = self.rentals.iter().filter(|(_, rental)| rental.over.is_none());
-        let lapsed = lapsed.filter(|(_, rental)| self.is_over(rental.until)).map(|(queue, _)| *queue);
+        let lapsed =
+            lapsed.filter(|(_, rental)| self.is_over(rental.until)).map(|(queue, _)| *queue);
         let lapsed: Vec<_> = lapsed.take(STEP).collect();
         let mut more = lapsed.len() == STEP;
         let mut swept = Ok(());
