@@ -3,6 +3,8 @@
 #[path = "support/town.rs"]
 mod town;
 
+use std::time::Duration;
+
 use bitchat_protocol::engine::{Command, DeliveryState, MailboxState, Reply, Who};
 use bitchat_protocol::prekey::PrekeyUse;
 use bitchat_protocol::store::Table;
@@ -84,6 +86,101 @@ fn a_message_is_not_stored_while_fewer_nodes_than_needed_give_their_word() {
     town.world.set_keeping(town.bobs[0], Keeping::Honest);
     town.world.run_for(HOUR);
     assert!(town.all_are(DeliveryState::Stored), "{:?}", town.states());
+}
+
+/// Many questions fail at once when nodes are away for a moment: that is one failure, not one for each.
+#[test]
+fn nodes_that_are_away_for_a_moment_are_asked_again_soon_however_much_waits() {
+    for seed in 20..25 {
+        let mut town = Town::new(seed, 1, &[Keeping::Honest; 3]);
+        town.world.sleep(town.bob);
+        for id in town.bobs.clone() {
+            town.world.set_mailbox_up(id, false);
+        }
+        town.alice_writes(60);
+        town.world.run_for(8 * SECOND);
+        for id in town.bobs.clone() {
+            town.world.set_mailbox_up(id, true);
+        }
+        town.world.run_for(MINUTE);
+        assert!(town.all_are(DeliveryState::Stored), "seed {seed}: {:?}", town.states());
+    }
+}
+
+/// He lost his sessions, and they are never there together: her later attempts reach him all the same.
+#[test]
+fn a_session_that_is_lost_is_healed_by_way_of_mailboxes() {
+    let mut town = Town::new(31, 3, &[Keeping::Honest; 3]);
+    town.world.sleep(town.alice);
+    town.world.meddle(town.bob, SECOND, |disk| disk.lose(Table::Session));
+    town.world.run_for(2 * SECOND);
+    town.world.sleep(town.bob);
+    town.world.wake(town.alice);
+    town.alice_writes(2);
+    for _ in 0..12 {
+        town.world.run_for(MINUTE);
+        town.world.sleep(town.alice);
+        town.world.wake(town.bob);
+        town.world.run_for(6 * HOUR);
+        town.world.sleep(town.bob);
+        town.world.wake(town.alice);
+    }
+    town.world.run_for(MINUTE);
+    assert!(town.all_are(DeliveryState::Delivered), "{:?}", town.states());
+    town.world.wake(town.bob);
+    assert_eq!(town.shown_in_order(), 2);
+    assert_eq!(town.world.reused_nonces(), 0);
+}
+
+/// He tells what he read, and they are never there together.
+#[test]
+fn that_a_message_was_read_is_told_by_way_of_mailboxes() {
+    let mut town = Town::new(32, 3, &[Keeping::Honest; 3]);
+    town.world.sleep(town.bob);
+    town.alice_writes(2);
+    town.world.run_for(MINUTE);
+    town.world.sleep(town.alice);
+    town.world.wake(town.bob);
+    let tells = Command::SetReadReceipts { who: Who("alice".to_owned()), tells: Some(true) };
+    assert!(matches!(town.world.ask(town.bob, tells), Some(Ok(_))));
+    town.world.run_for(MINUTE);
+    assert_eq!(town.shown_in_order(), 2);
+    let reader = "default".to_owned();
+    let cursor = town.world.inbox(town.bob).last().map_or(0, |message| message.cursor);
+    let seen = Command::Acknowledge { reader, cursor, only: None };
+    assert!(matches!(town.world.ask(town.bob, seen), Some(Ok(_))));
+    town.world.run_for(MINUTE);
+    town.world.sleep(town.bob);
+    town.world.wake(town.alice);
+    town.world.run_for(MINUTE);
+    assert!(town.all_are(DeliveryState::Read), "{:?}", town.states());
+}
+
+/// What she takes back while the work for it is being done does not leave.
+#[test]
+fn what_is_taken_back_while_work_is_done_for_it_does_not_leave() {
+    let mut world = World::new(13, CALM);
+    let (alice, bob) = (world.add("alice"), world.add("bob"));
+    let hosts: Vec<_> = (0..3).map(|_| world.add_mailbox(Keeping::Honest)).collect();
+    for id in &hosts {
+        world.set_mailbox_work(*id, 8);
+    }
+    world.rent(alice, &hosts);
+    world.run_for(10 * SECOND);
+    let invite = Command::Invite { once: true, expires: None };
+    let Some(Ok(Reply::Invitation(invitation))) = world.ask(alice, invite) else { panic!() };
+    world.sleep(alice);
+    let add = Command::AddContact { link: invitation.link, name: Some("alice".to_owned()) };
+    assert!(matches!(world.ask(bob, add), Some(Ok(_))));
+    let (to, text) = (Who("alice".to_owned()), "0".to_owned());
+    let sent = world.ask(bob, Command::Send { to, text, expires: None });
+    let Some(Ok(Reply::Delivery(sent))) = sent else { panic!("{sent:?}") };
+    world.run_for(Duration::from_millis(120));
+    let cancelled = world.ask(bob, Command::Cancel(sent.id));
+    assert!(matches!(cancelled, Some(Ok(_))), "{cancelled:?}");
+    world.run_for(2 * MINUTE);
+    let held: Vec<_> = hosts.iter().map(|id| world.mailbox_holds(*id).0).collect();
+    assert_eq!(held, [1; 3], "the greeting alone");
 }
 
 /// Half of the questions and answers are lost at first; whoever restarts asks with the same bytes, and not

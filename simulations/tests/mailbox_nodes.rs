@@ -25,6 +25,24 @@ fn who_is_removed_is_let_in_no_longer() {
     assert_eq!(town.world.mailbox_holds(town.bobs[1]).1, with - 7);
 }
 
+/// Nodes repair one another's losses while he is away, as long as contacts are let in.
+#[test]
+fn nodes_let_one_another_in_as_long_as_contacts() {
+    let mut town = Town::new(18, 1, &[Keeping::Honest; 3]);
+    for _ in 0..2 {
+        for id in &town.bobs {
+            let times = town.world.may_pass_on(*id);
+            assert_eq!(times.len(), 2);
+            assert!(times.iter().all(|time| *time >= 35 * DAY), "{times:?}");
+        }
+        town.world.sleep(town.alice);
+        town.world.sleep(town.bob);
+        town.world.run_for(8 * DAY);
+        town.world.wake(town.bob);
+        town.world.run_for(MINUTE);
+    }
+}
+
 /// He is there for a minute each week; each of them knows the weeks ahead.
 #[test]
 fn tags_are_kept_ahead_week_after_week() {

@@ -63,6 +63,7 @@ pub(super) struct Mail {
     rents: BTreeMap<DeviceId, Rent>,
     asks: BTreeMap<RequestId, Pending>,
     veils: u64,
+    notices: u64,
     jobs: VecDeque<Job>,
     depots: BTreeMap<AccountId, Depot>,
     /// Questions about deposits that are on their way.
@@ -108,6 +109,11 @@ impl Gate {
         let wait = RETRY.wait(self.failures, rng).max(RETRY_MIN).max(told.min(TOLD_MAX));
         self.failures = self.failures.saturating_add(1);
         self.not_before = Some(now + wait);
+    }
+
+    /// Closed as it is, and for what the node asks for.
+    fn extend(&mut self, now: Moment, told: Duration) {
+        self.not_before = self.not_before.max(Some(now + told.min(TOLD_MAX)));
     }
 }
 

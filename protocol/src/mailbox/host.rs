@@ -46,7 +46,7 @@ use super::{Answer, Question, QueueKey, RefusalCode, Request, RequestId, Respons
 use crate::crypto::SigningSecret;
 use crate::id::DeviceId;
 use crate::store::{BatchId, Commit, Overlay, Store, StoreError};
-use crate::time::{Moment, Now};
+use crate::time::{ExpiryClock, Moment, Now, UnixMillis};
 
 use fetch::Fetches;
 use limits::{Class, Limits};
@@ -67,6 +67,8 @@ pub struct Host<S, R> {
     store: Overlay<S>,
     rng: R,
     now: Now,
+    /// What was promised ends by this clock, which takes no jumps.
+    expiry: ExpiryClock,
     rentals: BTreeMap<QueueKey, Rental>,
     /// Rentals whose row is older than they are.
     dirty: BTreeSet<QueueKey>,
@@ -115,6 +117,7 @@ impl<S: Store, R: CryptoRng> Host<S, R> {
     /// Takes one input.
     pub fn handle(&mut self, input: HostInput, now: Now) {
         self.now = now;
+        let _jumped = self.expiry.read(now);
         match input {
             HostInput::Request { peer, bytes } => self.request(peer, &bytes),
             HostInput::Gone { peer } => self.fetches.gone(peer),
@@ -224,6 +227,11 @@ impl<S: Store, R: CryptoRng> Host<S, R> {
     /// The store below, without what is not durable yet.
     pub const fn store(&self) -> &S {
         self.store.below()
+    }
+
+    /// Whether a time at which something ends has come.
+    fn is_over(&self, until: UnixMillis) -> bool {
+        until <= self.expiry.wall()
     }
 
     fn has_writes(&self) -> bool {

@@ -49,6 +49,7 @@ struct Queue {
     given: BTreeMap<[u8; 32], UnixMillis>,
     request_tag: Option<Tag>,
     prekeys: (Vec<SignedPrekey>, Vec<SignedPrekey>),
+    fellows: Vec<Tag>,
 }
 
 /// A mailbox node. What it holds outlives its crashes.
@@ -92,6 +93,16 @@ impl Keeper {
     /// Tags that let somebody in.
     pub(super) fn tags(&self) -> usize {
         self.tags.len()
+    }
+
+    /// What its owners gave it to pass on with.
+    pub(super) fn fellows(&self) -> impl Iterator<Item = &Tag> {
+        self.queues.values().flat_map(|queue| &queue.fellows)
+    }
+
+    /// Until when a tag lets somebody in.
+    pub(super) fn lets_in(&self, tag: &Tag) -> Option<UnixMillis> {
+        self.tags.get(tag).map(|(_, until)| *until)
     }
 
     /// Forgets every queue, as a node whose disk was lost.
@@ -191,7 +202,10 @@ impl Keeper {
                 self.tags.retain(|_, (queue, _)| *queue != key);
             }
             Order::Stock { x25519, ml_kem } => queue.prekeys = (x25519, ml_kem),
-            Order::Rent { .. } | Order::Fetch { .. } | Order::Fellows { .. } => {}
+            Order::Fellows { fellows, .. } => {
+                queue.fellows = fellows.iter().map(|fellow| fellow.token.tag()).collect();
+            }
+            Order::Rent { .. } | Order::Fetch { .. } => {}
         }
         Answer::Done
     }

@@ -80,6 +80,15 @@ impl World {
         keeper.map_or((0, 0, 0), |keeper| (keeper.held(), keeper.tags(), keeper.fetches))
     }
 
+    /// How long the other nodes of its owners take what a mailbox node passes on; for each of them.
+    #[must_use]
+    pub fn may_pass_on(&self, id: MailboxId) -> Vec<Duration> {
+        let now = self.now().wall;
+        let until = |tag| self.keepers.iter().find_map(|keeper| keeper.lets_in(tag));
+        let fellows = self.keepers.get(id.0).into_iter().flat_map(Keeper::fellows);
+        fellows.map(|tag| until(tag).map_or(Duration::ZERO, |until| until.since(now))).collect()
+    }
+
     /// How often a mailbox node was asked to keep something by whom it lets in.
     #[must_use]
     pub fn mailbox_deposits(&self, id: MailboxId) -> u64 {

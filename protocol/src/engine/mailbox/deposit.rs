@@ -92,6 +92,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         }
         let depot = self.mail.depots.get(&account).ok_or(Error::Bug("depot"))?;
         let (recipient, target) = (depot.recipient.clone(), depot.target());
+        self.found_anew_if_overdue(place, recipient.device())?;
         let (session, frame) = self.frame_of(place, recipient.device())?;
         let queue = self.outbox.queue_mut(&account).ok_or(Error::Bug("outbox index"))?;
         queue.encrypted(sequence, session);
@@ -173,6 +174,42 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         Ok(())
     }
 
+    /// Receipts stay away although nodes gave custody: whoever is to read it may have lost the session,
+    /// and without a link nobody says so. One that the contact has not answered shows it how to begin.
+    fn found_anew_if_overdue(&mut self, place: Place, device: DeviceId) -> Result<(), Error> {
+        let known = match self.row(place) {
+            Some(row) => Some((row.deposited.begun, row.deposited.attempt)),
+            None => match self.store.get(&Deposited::key_of(place))? {
+                Some(value) => {
+                    let deposited = Deposited::decode(&value)?;
+                    Some((deposited.begun, deposited.attempt))
+                }
+                None => None,
+            },
+        };
+        let wall = self.now.wall;
+        let overdue =
+            known.is_some_and(|(begun, attempt)| wall.since(begun) >= attempt_wait(attempt));
+        if !overdue
+            || self.links.contains(&device)
+            || self.sessions.preferred(device, &self.store)?.is_none()
+            || self.sessions.is_unconfirmed(device, &self.store)?
+        {
+            return Ok(());
+        }
+        match self.start_session(place.0, device) {
+            Ok(session) => {
+                if let Some(queue) = self.outbox.queue_mut(&place.0) {
+                    queue.forget_other_sessions(session);
+                }
+                Ok(())
+            }
+            // Without a record that holds, what there is has to do.
+            Err(Error::Stale(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     fn take_row(&mut self, (account, sequence): Place) -> Option<Row> {
         self.mail.depots.get_mut(&account)?.rows.remove(&sequence)
     }
@@ -223,7 +260,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             (Cargo::Row { sequence, message, attempt }, Some(custody)) => {
                 self.kept(((account, sequence), message), attempt, node, &custody)
             }
-            (Cargo::Notice, Some(_)) => self.notice_kept(account),
+            (Cargo::Notice(number), Some(_)) => self.notice_kept(account, number),
             (_, None) => Ok(()),
         };
         self.landed(account, node, flight.cargo);
@@ -245,8 +282,10 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                     depot.due.insert((now, sequence));
                 }
             }
-            Cargo::Notice => {
-                if let Some(notice) = &mut depot.notice {
+            Cargo::Notice(number) => {
+                if let Some(notice) = &mut depot.notice
+                    && notice.number == number
+                {
                     notice.asking.remove(&node);
                     notice.again = Some(now);
                 }

@@ -75,8 +75,8 @@ pub(super) struct Row {
 pub(super) enum Cargo {
     /// A row of the outbox, in this attempt. Places are used again; messages are not.
     Row { sequence: u64, message: MessageId, attempt: u32 },
-    /// Receipts that are owed.
-    Notice,
+    /// Receipts that are owed: which of the notices of this process.
+    Notice(u64),
 }
 
 /// A seal on its way.
@@ -140,12 +140,30 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     }
 
     /// Whether mailboxes are the way: no link, or one that brings no receipts.
-    fn may_deposit(&self, account: AccountId) -> bool {
+    pub(super) fn may_deposit(&self, account: AccountId) -> bool {
         let Some(contact) = self.book.get(&account).filter(|c| !Contact::is_blocked(c)) else {
             return false;
         };
         let overdue = self.outbox.queue(&account).is_some_and(|queue| queue.overdue > 0);
         overdue || !self.links.contains(&contact.device)
+    }
+
+    /// Whether a seal that was made is still to leave: the work for it takes its time.
+    pub(super) fn is_wanted(&self, (account, node): (AccountId, DeviceId), cargo: Cargo) -> bool {
+        let Some(depot) = self.mail.depots.get(&account) else { return false };
+        let asks = match cargo {
+            Cargo::Row { sequence, message, attempt } => {
+                depot.rows.get(&sequence).is_some_and(|row| {
+                    let is_same = row.message == message && row.deposited.attempt == attempt;
+                    is_same && row.asking.contains(&node)
+                })
+            }
+            Cargo::Notice(number) => depot
+                .notice
+                .as_ref()
+                .is_some_and(|notice| notice.number == number && notice.asking.contains(&node)),
+        };
+        asks && self.may_deposit(account)
     }
 
     /// Leaves what waits for a contact with its mailboxes, as far as there is room.
@@ -284,7 +302,12 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     pub(super) fn refused_by(&mut self, account: AccountId, node: DeviceId, told: Duration) {
         if let Some(depot) = self.mail.depots.get_mut(&account) {
             let gate = depot.gates.entry(node).or_default();
-            gate.close(self.now.mono, told, &mut self.rng);
+            // Questions that were on their way together fail together, and count as one failure.
+            if gate.is_open(self.now.mono) {
+                gate.close(self.now.mono, told, &mut self.rng);
+            } else {
+                gate.extend(self.now.mono, told);
+            }
         }
     }
 

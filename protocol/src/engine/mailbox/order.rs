@@ -38,12 +38,13 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     pub(in crate::engine) fn run_rental(&mut self, node: DeviceId) -> Result<(), Error> {
         let (now, wall) = (self.now.mono, self.now.wall);
         let Some(rent) = self.mail.rents.get_mut(&node) else { return Ok(()) };
-        let gave_up = rent.rental.removed.is_some_and(|at| wall.since(at) > FAREWELL);
+        let ends_by = self.expiry.wall(); // A clock that jumps ends nothing.
+        let gave_up = rent.rental.removed.is_some_and(|at| ends_by.since(at) > FAREWELL);
         let idle = rent.order.is_none() && rent.fetch.is_none();
         if idle && rent.rental.removed.is_some() && (gave_up || !rent.rental.rented) {
             return self.forget_rental(node);
         }
-        if rent.rental.rented && rent.rental.until <= wall {
+        if rent.rental.rented && rent.rental.until <= ends_by {
             self.lapse(node)?;
         }
         if self.mail.rents.get(&node).is_some_and(|r| r.order.is_none() && r.orders.is_open(now))

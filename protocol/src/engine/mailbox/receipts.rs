@@ -27,7 +27,11 @@ const NODES: usize = 3;
 /// Receipts on their way.
 #[derive(Debug)]
 pub(super) struct Notice {
+    /// Tells it from those before: the answer for one says nothing of another.
+    pub number: u64,
     ids: Vec<MessageId>,
+    /// Messages that it says were read.
+    read: BTreeSet<MessageId>,
     letter: Vec<u8>,
     pub asking: BTreeSet<DeviceId>,
     /// Nodes that have been asked in this round.
@@ -63,7 +67,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             if notice.asked.contains(&node) {
                 continue;
             }
-            let letter = notice.letter.clone();
+            let (number, letter) = (notice.number, notice.letter.clone());
             if !self.has_room(account, node) {
                 continue;
             }
@@ -75,7 +79,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 notice.asking.insert(node);
             }
             let until = self.now.wall.plus(EXPIRES_AFTER);
-            self.send_seal((account, node), Cargo::Notice, (seal, until))?;
+            self.send_seal((account, node), Cargo::Notice(number), (seal, until))?;
         }
         Ok(())
     }
@@ -84,16 +88,22 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     fn begin_notice(&mut self, account: AccountId) -> Result<bool, Error> {
         let mut ids = inbox::owed(&mut self.store, account, self.now.wall)?;
         ids.truncate(RECEIPT_IDS);
-        let Some(depot) = self.mail.depots.get(&account).filter(|_| !ids.is_empty()) else {
+        let unsaid = self.unsaid.get(&account).map(Vec::as_slice).unwrap_or_default();
+        let read: Vec<_> = unsaid.iter().take(RECEIPT_IDS).copied().collect();
+        let is_needed = !ids.is_empty() || !read.is_empty();
+        let Some(depot) = self.mail.depots.get(&account).filter(|_| is_needed) else {
             return Ok(false);
         };
         let device = depot.recipient.device();
-        let body = Body::Receipts(Receipts { delivered: ids.clone(), read: Vec::new() });
+        let body = Body::Receipts(Receipts { delivered: ids.clone(), read: read.clone() });
         let Some(envelope) = self.encrypt_unqueued(account, device, body)? else {
             return Ok(false);
         };
+        self.mail.notices = self.mail.notices.saturating_add(1);
         let notice = Notice {
+            number: self.mail.notices,
             ids,
+            read: read.into_iter().collect(),
             letter: envelope.to_letter(),
             asking: BTreeSet::new(),
             asked: BTreeSet::new(),
@@ -107,13 +117,20 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
     }
 
     /// A node keeps the receipts: they are owed no longer.
-    pub(super) fn notice_kept(&mut self, account: AccountId) -> Result<(), Error> {
+    pub(super) fn notice_kept(&mut self, account: AccountId, number: u64) -> Result<(), Error> {
         let Some(depot) = self.mail.depots.get_mut(&account) else { return Ok(()) };
-        let Some(notice) = depot.notice.as_mut().filter(|notice| !notice.is_paid) else {
+        let notice = depot.notice.as_mut();
+        let Some(notice) = notice.filter(|it| it.number == number && !it.is_paid) else {
             return Ok(());
         };
         notice.is_paid = true;
-        let ids = notice.ids.clone();
+        let (ids, read) = (notice.ids.clone(), std::mem::take(&mut notice.read));
+        if let Some(unsaid) = self.unsaid.get_mut(&account) {
+            unsaid.retain(|id| !read.contains(id));
+            if unsaid.is_empty() {
+                self.unsaid.remove(&account);
+            }
+        }
         Ok(inbox::pay(&mut self.store, account, &ids, self.now.wall)?)
     }
 }

@@ -144,7 +144,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
 
     /// Our other nodes, as one of them is told: each takes what this one passes on.
     pub(super) fn fellows_of(&self, node: DeviceId) -> Vec<Fellow> {
-        let week = Epoch::at(self.now.wall);
+        // The last week that they let one another in for: we may be away until then.
+        let (_, week) = Admitted::weeks(self.now.wall);
         let others = self.mail.rents.values();
         let others = others.filter(|rent| rent.is_active() && rent.rental.node != node);
         let fellow = |rent: &super::rental::Rent| Fellow {

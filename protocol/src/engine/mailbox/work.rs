@@ -94,6 +94,10 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
                 self.run_rental(job.node)
             }
             Goal::Deposit { account, cargo, tag, seal, until } => {
+                if !self.is_wanted((account, job.node), cargo) {
+                    self.landed(account, job.node, cargo);
+                    return Ok(());
+                }
                 let admission = Admission::Work { tag, work };
                 self.fly((account, job.node), cargo, (admission, seal, until));
                 Ok(())

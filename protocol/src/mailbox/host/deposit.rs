@@ -36,7 +36,7 @@ impl<S: Store, R: CryptoRng> Host<S, R> {
         let (tag, mut door) = self.admit(admission, &seal)?;
         let (queue, hash) = (door.queue, digest(&seal));
         if let Some(held) = self.held(&door, &hash)? {
-            if held.until > self.now.wall {
+            if !self.is_over(held.until) {
                 self.counts.again = self.counts.again.saturating_add(1);
                 self.fact(HostFact::Again);
                 return Ok(Answer::Custody(Custody::sign(&self.device, hash, held.until)));
@@ -76,7 +76,7 @@ impl<S: Store, R: CryptoRng> Host<S, R> {
     pub(super) fn door(&self, tag: Tag) -> Result<Door, Refusal> {
         let door = self.store.get(&door_key(tag))?.ok_or(UNKNOWN)?;
         let door = Door::decode(&door)?;
-        let is_open = door.until > self.now.wall && self.is_current(&door);
+        let is_open = !self.is_over(door.until) && self.is_current(&door);
         if is_open { Ok(door) } else { Err(UNKNOWN) }
     }
 
@@ -96,7 +96,7 @@ impl<S: Store, R: CryptoRng> Host<S, R> {
     fn keep_until(&self, door: &Door, asked: UnixMillis) -> Result<UnixMillis, Refusal> {
         let rental = self.rental(door.queue).ok_or(UNKNOWN)?;
         let until = asked.min(self.now.wall.plus(self.settings.keep_max)).min(rental.until);
-        if until > self.now.wall { Ok(until) } else { Err(REJECTED) }
+        if self.is_over(until) { Err(REJECTED) } else { Ok(until) }
     }
 
     fn room(&self, door: &Door, is_request: bool, size: u64) -> Result<(), Refusal> {

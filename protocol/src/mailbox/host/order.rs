@@ -190,7 +190,7 @@ impl<S: Store, R: CryptoRng> Host<S, R> {
         let latest = self.now.wall.plus(TAG_AHEAD_MAX);
         for (tag, until) in add {
             let until = (*until).min(latest);
-            if until > self.now.wall {
+            if !self.is_over(until) {
                 self.open_door(queue, *tag, until)?;
             }
         }

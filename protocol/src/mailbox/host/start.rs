@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::id::DeviceId;
 use crate::mailbox::QueueKey;
 use crate::store::{Commit, Overlay, Store, StoreError, Table};
-use crate::time::Now;
+use crate::time::{ExpiryClock, Now};
 
 /// Rows of one page while rentals are read.
 const PAGE: usize = 256;
@@ -35,6 +35,7 @@ impl<S: Store, R: CryptoRng> Host<S, R> {
             store: Overlay::new(store),
             rng,
             now,
+            expiry: ExpiryClock::starting(now),
             rentals,
             dirty: BTreeSet::new(),
             bytes,

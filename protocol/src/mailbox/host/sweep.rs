@@ -25,9 +25,9 @@ const STEP: usize = 32;
 
 impl<S: Store, R: CryptoRng> Host<S, R> {
     pub(super) fn sweep(&mut self) {
-        let wall = self.now.wall;
         let lapsed = self.rentals.iter().filter(|(_, rental)| rental.over.is_none());
-        let lapsed = lapsed.filter(|(_, rental)| rental.until <= wall).map(|(queue, _)| *queue);
+        let lapsed =
+            lapsed.filter(|(_, rental)| self.is_over(rental.until)).map(|(queue, _)| *queue);
         let lapsed: Vec<_> = lapsed.take(STEP).collect();
         let mut more = lapsed.len() == STEP;
         let mut swept = Ok(());
@@ -57,7 +57,7 @@ impl<S: Store, R: CryptoRng> Host<S, R> {
         if ends.is_none() && self.rentals.is_empty() {
             return Ok(None);
         }
-        let wait = ends.map_or(SWEEP_MAX, |at| at.since(self.now.wall));
+        let wait = ends.map_or(SWEEP_MAX, |at| at.since(self.expiry.wall()));
         Ok(Some(wait.clamp(SWEEP_MIN, SWEEP_MAX)))
     }
 
@@ -67,7 +67,7 @@ impl<S: Store, R: CryptoRng> Host<S, R> {
         let is_full = rows.len() == STEP;
         let mut expired = 0u32;
         for row in rows {
-            let Some(at) = end_time(&row.order).filter(|at| *at <= self.now.wall) else {
+            let Some(at) = end_time(&row.order).filter(|at| self.is_over(*at)) else {
                 self.count_evicted(Eviction::Expired, expired);
                 return Ok(false);
             };

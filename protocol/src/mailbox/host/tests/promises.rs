@@ -73,6 +73,26 @@ fn custody_ends_with_its_time_and_leaves_nothing() {
     assert_eq!((node.host.view().bytes, node.host.view().envelopes), (0, 0));
 }
 
+/// The wall clock is set 70 days ahead and back again: nothing that was promised ends by it.
+#[test]
+fn a_clock_that_jumps_ends_no_custody_no_tag_and_no_rental() {
+    let mut node = Node::rented(1, &[7], settings());
+    let until = node.later(DAY * 14);
+    assert!(matches!(node.deposit(7, until, b"seal"), Answer::Custody(_)));
+
+    let true_wall = node.now.wall;
+    node.now.wall = node.later(DAY * 70);
+    node.feed(HostInput::Timeout);
+    node.pass(Duration::from_secs(1_300));
+    assert_eq!(node.host.view().envelopes, 1);
+    assert!(matches!(node.deposit(7, until, b"another"), Answer::Custody(_)));
+    node.now.wall = true_wall.plus(Duration::from_secs(1_300));
+
+    assert_eq!(node.fetch(1, 0).len(), 2);
+    node.pass(DAY * 14);
+    assert_eq!(node.fetch(1, 0).len(), 0, "it ends when its time is over");
+}
+
 #[test]
 fn nobody_keeps_a_seal_longer_than_the_node_does() {
     let mut node = Node::rented(1, &[7], settings());
