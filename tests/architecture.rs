@@ -7,6 +7,7 @@
 //!   calls    file -> call            durability, printing, clocks
 //!   lengths  files and functions
 //!   pitfalls docs/SECURITY.md -> test
+//!   sections constant -> docs/SPEC.md
 //! ```
 //!
 //! Each check is a function from a source tree to its violations. Beside each stand tests that plant
@@ -18,6 +19,7 @@ mod lengths;
 mod owners;
 mod pitfalls;
 mod ranks;
+mod sections;
 mod token;
 mod tree;
 
@@ -84,6 +86,13 @@ fn every_pitfall_in_the_document_has_a_test() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the root");
     let text = std::fs::read_to_string(root.join("docs/SECURITY.md")).expect("readable");
     assert_none(&pitfalls::untested(&text, &repository()));
+}
+
+#[test]
+fn constants_of_the_protocol_name_their_section() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the root");
+    let text = std::fs::read_to_string(root.join("docs/SPEC.md")).expect("readable");
+    assert_none(&sections::unfounded(&text, &repository()));
 }
 
 #[test]

@@ -1,4 +1,6 @@
 //! Bounds that both sides of a link agree on; a reader refuses before it allocates.
+//!
+//! See docs/SPEC.md, section "Limits".
 
 /// Bytes of one text, UTF-8. Longer ones are files.
 pub const TEXT_BYTES_MAX: usize = 64 * 1024;

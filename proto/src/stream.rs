@@ -7,6 +7,8 @@
 //! A frame holds exactly one field, so that its tag alone tells control frames (for the other end of
 //! the stream) from application frames (for the engine): nothing is decoded twice, nothing is encoded again.
 //! Whatever is too long, empty or not canonical is [`Malformed`], and the stream is reset.
+//!
+//! See docs/SPEC.md, section "Frames".
 
 use std::error::Error;
 use std::fmt;

@@ -3,6 +3,8 @@
 //! A petname is ours; what a contact calls itself is a suggestion and never identifies anybody.
 //! A contact that would call itself like another gets a name that tells them apart. Two may carry
 //! the same name only by our own wish; then the name alone finds neither.
+//!
+//! See docs/SPEC.md, section "Limits".
 
 mod book;
 mod keys;

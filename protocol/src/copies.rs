@@ -9,6 +9,8 @@
 //! Two live copies of one device take each other's messages and spoil each other's sessions. Nothing
 //! here prevents that; it is seen and said. The proof is always a signature of our own keys, so no
 //! contact can make it up.
+//!
+//! See docs/SPEC.md, section "Copies of a device".
 
 mod record;
 

@@ -17,6 +17,8 @@
 //! `deliver` (what arrives), `receipts` (what is said of it), `drain` and `ask` (what leaves), `ladder` (what
 //! became of it), `prekeys` (what others ask for), `export` and `import` (files), `mailbox` (nodes that keep
 //! envelopes), `connection`, `breakers` (whether to try at all), `timeout`. What may leave when: `store::Commit`.
+//!
+//! See docs/SPEC.md, section "Delivery".
 
 pub mod command;
 pub mod input;

@@ -10,6 +10,8 @@
 //!
 //! Duplicates are known by (sender device, message id), durably and for [`SEEN_FOR`], which is longer
 //! than any sender keeps trying. Order is the sender's own count; clocks order nothing.
+//!
+//! See docs/SPEC.md, section "Delivery".
 
 mod conversation;
 mod order;

@@ -8,6 +8,8 @@
 //!
 //! The rows lie in the store; this index holds their ids, places and times. Within a session a
 //! retry is byte-identical; after a new session the content is encrypted again under the same id.
+//!
+//! See docs/SPEC.md, section "Delivery".
 
 mod delivery;
 mod pause;

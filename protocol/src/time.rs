@@ -1,4 +1,6 @@
 //! Time as a value: the driver measures it, the core only compares.
+//!
+//! See docs/SPEC.md, section "Delivery".
 
 mod expiry;
 

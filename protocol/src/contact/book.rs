@@ -1,4 +1,6 @@
 //! All contacts in memory, found by name, account or device.
+//!
+//! See docs/SPEC.md, section "Limits".
 
 use std::collections::BTreeMap;
 use std::ops::Bound;

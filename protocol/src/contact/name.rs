@@ -2,6 +2,8 @@
 //!
 //! A usable name is shown as it is: a command line that cleans what it shows would leave it alone.
 //! So what is printed is what answers.
+//!
+//! See docs/SPEC.md, section "Limits".
 
 use bitchat_proto::limits::NAME_BYTES_MAX;
 use unicode_normalization::UnicodeNormalization;

@@ -1,4 +1,6 @@
 //! What is known about copies, at rest: `rest::Copies`.
+//!
+//! See docs/SPEC.md, section "Copies of a device".
 
 use bitchat_proto::prost::Message as _;
 use bitchat_proto::rest;

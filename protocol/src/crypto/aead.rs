@@ -1,4 +1,6 @@
 //! ChaCha20-Poly1305 (RFC 8439) for bodies, XChaCha20-Poly1305 for headers; tags are never cut.
+//!
+//! See docs/SPEC.md, section "Primitives".
 
 use chacha20::{R20, hchacha};
 use zeroize::Zeroize;

@@ -8,6 +8,8 @@
 //! The `age` tool opens what this seals; `protocol/vectors` checks both directions against another
 //! implementation. Why it is ours: docs/decisions/0017-own-age-format.md. What it does *not* do:
 //! public-key recipients, armour, files. A reader learns nothing about a chunk before its tag holds.
+//!
+//! See docs/SPEC.md, section "Backup".
 
 use ::hmac::{Hmac, KeyInit, Mac};
 use base64::Engine as _;

@@ -1,4 +1,6 @@
 //! X25519 (RFC 7748) that refuses non-canonical and low-order points.
+//!
+//! See docs/SPEC.md, section "Primitives".
 
 use std::fmt::{self, Debug, Formatter};
 use std::sync::OnceLock;

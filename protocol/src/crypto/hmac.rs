@@ -4,6 +4,8 @@
 //! crates `hmac` and `hkdf` spend more on buffers than on hashing at that size (ADR 18); they are
 //! the measure of the tests, and take what is longer. Two hashes that do not depend on one another
 //! stand side by side, so that the processor runs them at once.
+//!
+//! See docs/SPEC.md, section "Primitives".
 
 use sha2::block_api::compress256;
 use zeroize::ZeroizeOnDrop;

@@ -1,4 +1,6 @@
 //! HKDF-SHA-256 (RFC 5869), the HMAC chain step, SHA-256 and a transcript hash.
+//!
+//! See docs/SPEC.md, section "Primitives".
 
 use std::fmt::{self, Debug, Formatter};
 

@@ -1,4 +1,6 @@
 //! ML-KEM (FIPS 203) in two sizes; the crate's functions take their randomness as an argument.
+//!
+//! See docs/SPEC.md, section "Primitives".
 
 use std::fmt::{self, Debug, Formatter};
 

@@ -9,6 +9,8 @@
 //! runs is fixed when this compiles. Why these two and only these primitives: docs/decisions, 18.
 //!
 //! What a provider keeps of a key it must wipe when it is dropped; both say how.
+//!
+//! See docs/SPEC.md, section "Primitives".
 
 #[cfg(feature = "accelerated")]
 mod aws_lc;

@@ -1,4 +1,6 @@
 //! Secret bytes: boxed, zeroed on drop, compared in constant time, silent in `Debug`.
+//!
+//! See docs/SPEC.md, section "Primitives".
 
 use std::fmt::{self, Debug, Formatter};
 

@@ -1,4 +1,6 @@
 //! Ed25519 (RFC 8032) with a label in front of every message, verified strictly.
+//!
+//! See docs/SPEC.md, section "Primitives".
 
 use std::fmt::{self, Debug, Formatter};
 

@@ -2,6 +2,8 @@
 //!
 //! Account after account, in the order of the book. A page is cut from what is written now; what
 //! comes in behind the cursor while a backup is made is not in it.
+//!
+//! See docs/SPEC.md, section "Backup".
 
 use std::fmt;
 use std::str::FromStr;

@@ -7,6 +7,8 @@
 //! While an answer is awaited nothing is sent to that contact. Whatever comes instead of a good answer
 //! (none left, a refusal, a bad signature, silence), the session starts on the keys of the record: a
 //! peer can only weaken what is written to it, never keep it from being written.
+//!
+//! See docs/SPEC.md, section "One-time prekeys".
 
 use std::time::Duration;
 

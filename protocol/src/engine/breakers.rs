@@ -11,6 +11,8 @@
 //! try. What counts as a failure: a dial that leads nowhere; a link that breaks, or that stands for
 //! [`ACCEPT_MAX`], while nothing that was handed over is accepted. However a peer answers, busy or
 //! refusing, it is well. See docs/decisions/0024-circuit-breakers.md.
+//!
+//! See docs/SPEC.md, section "Circuit breakers".
 
 use std::collections::BTreeMap;
 use std::time::Duration;

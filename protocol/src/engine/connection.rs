@@ -1,4 +1,6 @@
 //! Links that come and go, and the fate of what was handed to them.
+//!
+//! See docs/SPEC.md, section "Delivery".
 
 use std::time::Duration;
 

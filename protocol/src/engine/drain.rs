@@ -1,4 +1,6 @@
 //! What leaves: rows of the outbox, oldest first, as far as the windows allow.
+//!
+//! See docs/SPEC.md, section "Delivery".
 
 use std::time::Duration;
 

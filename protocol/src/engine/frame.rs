@@ -1,4 +1,6 @@
 //! What arrives on a link: known or new, for which session, from whom.
+//!
+//! See docs/SPEC.md, section "Delivery".
 
 use rand_core::CryptoRng;
 

@@ -8,6 +8,8 @@
 //! Only a certified device of a contact gets here, over a link that it authenticated: strangers are
 //! not answered. Each contact has a pace of its own, so that garbage costs a bounded number of
 //! handshakes; what failed meanwhile is named in the next round, or was repeated by its sender.
+//!
+//! See docs/SPEC.md, section "Self-healing".
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -2,6 +2,8 @@
 //!
 //! The seal proves the sender's device, as a link does. A seal that does not open is dropped without
 //! an answer and counted: it may be for somebody else, damaged or forged, and nothing tells which.
+//!
+//! See docs/SPEC.md, section "Delivery".
 
 use rand_core::CryptoRng;
 

@@ -1,4 +1,6 @@
 //! Invitations that we issued, and the record requests that they admit.
+//!
+//! See docs/SPEC.md, section "Invitations".
 
 use rand_core::CryptoRng;
 

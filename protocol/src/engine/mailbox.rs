@@ -9,6 +9,8 @@
 //! What is asked is a value (`Output::Ask`); each has one answer or the word that there is none. `rental`
 //! and `order` keep our own queues, `tags` says who is let in there, `fetch` empties them, `depot`, `deposit` and
 //! `receipts` leave envelopes for contacts, `work` pays where nobody knows us.
+//!
+//! See docs/SPEC.md, section "The client".
 
 mod command;
 mod deposit;

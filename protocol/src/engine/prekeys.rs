@@ -4,6 +4,8 @@
 //!   request --known or invited?--limits--> hand out --batch durable--> answer
 //!   first message opened -----------------> deleted in the batch of its session (`admit`)
 //! ```
+//!
+//! See docs/SPEC.md, section "One-time prekeys".
 
 use std::time::Duration;
 

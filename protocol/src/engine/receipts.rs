@@ -7,6 +7,8 @@
 //!
 //! Neither is ever a row of the outbox. A receipt that finds no link waits on the disk; a notice that something
 //! was read waits in memory, and nothing but a mark is lost with it.
+//!
+//! See docs/SPEC.md, section "Delivery".
 
 use rand_core::CryptoRng;
 

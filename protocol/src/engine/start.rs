@@ -1,4 +1,6 @@
 //! Building an engine from what lies in the store.
+//!
+//! See docs/SPEC.md, section "Delivery".
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;

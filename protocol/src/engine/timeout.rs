@@ -1,4 +1,6 @@
 //! Deadlines that passed.
+//!
+//! See docs/SPEC.md, section "Delivery".
 
 use std::time::Duration;
 

@@ -5,6 +5,8 @@
 //! ```
 //!
 //! So a letter cannot name another device than the one that sealed it.
+//!
+//! See docs/SPEC.md, section "Sealed envelopes".
 
 use bitchat_proto::prost::Message;
 use bitchat_proto::wire;

@@ -1,4 +1,6 @@
 //! One-time prekeys on the wire.
+//!
+//! See docs/SPEC.md, section "Frames".
 
 use bitchat_proto::wire;
 

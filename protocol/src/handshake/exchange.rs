@@ -1,4 +1,6 @@
 //! What both sides must see alike, and the keys that follow from it.
+//!
+//! See docs/SPEC.md, section "Handshake".
 
 use zeroize::Zeroizing;
 

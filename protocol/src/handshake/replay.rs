@@ -1,4 +1,6 @@
 //! Memory of initial messages: each founds one session, however often it comes.
+//!
+//! See docs/SPEC.md, section "Handshake".
 
 use std::time::Duration;
 

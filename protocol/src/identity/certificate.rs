@@ -1,4 +1,6 @@
 //! Device certificates: an account says which keys a device has.
+//!
+//! See docs/SPEC.md, section "Identities".
 
 use bitchat_proto::wire;
 use prost::Message;

@@ -1,4 +1,6 @@
 //! The 24 words that an account grows from (BIP-39, English).
+//!
+//! See docs/SPEC.md, section "Identities".
 
 use std::fmt::{self, Debug, Formatter};
 

@@ -1,4 +1,6 @@
 //! Safety numbers: what two people compare to know that nobody stands between them.
+//!
+//! See docs/SPEC.md, section "Identities".
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -1,4 +1,6 @@
 //! Counters of each conversation: Lamport clock, history index, both senders' sequences.
+//!
+//! See docs/SPEC.md, section "Delivery".
 
 use std::collections::{BTreeMap, BTreeSet};
 

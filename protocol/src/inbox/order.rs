@@ -1,4 +1,6 @@
 //! The sender's order: what is shown now, what waits for its predecessor, what comes late.
+//!
+//! See docs/SPEC.md, section "Delivery".
 
 use std::collections::BTreeMap;
 use std::time::Duration;

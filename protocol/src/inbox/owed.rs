@@ -3,6 +3,8 @@
 //! One row holds many ids. An export takes receipts along and leaves them here, because a file may
 //! be lost; a link pays them for good. What is dropped costs nothing but time: the sender asks for a
 //! receipt by sending its message again.
+//!
+//! See docs/SPEC.md, section "Delivery".
 
 use std::collections::BTreeSet;
 use std::time::Duration;

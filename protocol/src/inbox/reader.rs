@@ -1,4 +1,6 @@
 //! Named cursors: what each reader of the inbox has acknowledged.
+//!
+//! See docs/SPEC.md, section "Delivery".
 
 use bitchat_proto::prost::Message as _;
 use bitchat_proto::rest;

@@ -1,4 +1,6 @@
 //! A message of the history at rest, and the rows that point to it.
+//!
+//! See docs/SPEC.md, section "Delivery".
 
 use bitchat_proto::prost::Message as _;
 use bitchat_proto::rest;

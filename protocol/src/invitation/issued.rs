@@ -1,4 +1,6 @@
 //! An invitation at its issuer: how long and how often it admits.
+//!
+//! See docs/SPEC.md, section "Invitations".
 
 use bitchat_proto::prost::Message as _;
 use bitchat_proto::rest;

@@ -1,4 +1,6 @@
 //! Invitations as text: `bitchat:` and base64url.
+//!
+//! See docs/SPEC.md, section "Invitations".
 
 use std::fmt::{self, Debug, Formatter};
 

@@ -1,4 +1,6 @@
 //! Contact records: how to start a session with a device and where it may be found.
+//!
+//! See docs/SPEC.md, section "Contact record".
 
 use std::time::Duration;
 

@@ -1,4 +1,6 @@
 //! The client's side at rest: where we rent, whom we let in there, and where our own envelopes lie.
+//!
+//! See docs/SPEC.md, section "The client".
 
 mod record;
 

@@ -17,6 +17,8 @@
 //! One file for each thing: `deposit`, `order` (of owners), `fetch`, `prekeys`, `sweep` (what ends by
 //! itself), `repair` (fellow nodes). In memory are counts of queues alone (`rental`); what lies in them,
 //! and who may deposit, is read from the store when it is needed.
+//!
+//! See docs/SPEC.md, section "What a node gives".
 
 mod deposit;
 mod fetch;

@@ -2,6 +2,8 @@
 //!
 //! The signature binds the node and the link's device: an order cannot be used at another node or by
 //! whoever saw it.
+//!
+//! See docs/SPEC.md, section "Mailboxes".
 
 use bitchat_proto::limits::ADDRESSES_MAX;
 use bitchat_proto::wire;

@@ -1,4 +1,6 @@
 //! Tells questions from all other frames without reading them.
+//!
+//! See docs/SPEC.md, section "Mailboxes".
 
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 

@@ -1,4 +1,6 @@
 //! Questions and answers as frames of a link.
+//!
+//! See docs/SPEC.md, section "Mailboxes".
 
 mod answer;
 

@@ -2,6 +2,8 @@
 //!
 //! `work` is good if SHA-256 of the label, the node, the subject and `work` (be64) begins with so many
 //! zero bits. The subject binds it to one thing: the tag and the seal, or the queue to be rented.
+//!
+//! See docs/SPEC.md, section "Mailboxes".
 
 use crate::crypto::digest;
 use crate::id::DeviceId;

@@ -7,6 +7,8 @@
 //!
 //! A receipt that comes after an end moves nothing: whoever acted on the end was told the truth of that
 //! time. It is kept and shown beside the end, because the recipient does have the message.
+//!
+//! See docs/SPEC.md, section "Delivery".
 
 mod custody;
 mod state;

@@ -1,4 +1,6 @@
 //! Until when a contact asked not to be sent to: kept over a restart, so that no restart is an early retry.
+//!
+//! See docs/SPEC.md, section "Delivery".
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,6 @@
 //! The queue of one contact: what waits, what is on its way, when to try again.
+//!
+//! See docs/SPEC.md, section "Delivery".
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;

@@ -1,4 +1,6 @@
 //! A row of the outbox at rest: `rest::Outbox`.
+//!
+//! See docs/SPEC.md, section "Delivery".
 
 use bitchat_proto::prost::Message as _;
 use bitchat_proto::rest;

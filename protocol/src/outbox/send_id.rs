@@ -2,6 +2,8 @@
 //!
 //! A row points to the message in the history: its text is compared there, so nothing of the text is kept
 //! twice, and with the history the id is forgotten.
+//!
+//! See docs/SPEC.md, section "Delivery".
 
 use bitchat_proto::prost::Message as _;
 use bitchat_proto::rest;

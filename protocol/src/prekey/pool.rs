@@ -12,6 +12,8 @@
 //! - An id is given once, whatever was deleted: the counter is a row of its own.
 //! - Only a key that was handed out founds a session; nothing but a session or its time deletes it.
 //! - Bounded: [`READY`] keys of a kind are ready, [`HANDED_MAX`] are handed out.
+//!
+//! See docs/SPEC.md, section "One-time prekeys".
 
 mod record;
 

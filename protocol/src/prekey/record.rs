@@ -1,4 +1,6 @@
 //! Prekeys at rest.
+//!
+//! See docs/SPEC.md, section "Prekeys".
 
 use bitchat_proto::prost::Message as _;
 use bitchat_proto::rest;

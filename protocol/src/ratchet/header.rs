@@ -8,6 +8,8 @@
 //! ```
 //!
 //! Key and ciphertext have one size, so that a length shows only that an exchange goes on.
+//!
+//! See docs/SPEC.md, section "Ratchet".
 
 use crate::crypto::{
     BODY_TAG_BYTES, Ciphertext, DhPublic, EncapsulationKey, HEADER_NONCE_BYTES, Secret,

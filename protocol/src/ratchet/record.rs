@@ -1,4 +1,6 @@
 //! The ratchet at rest. Everything is checked on the way in; every copy is wiped.
+//!
+//! See docs/SPEC.md, section "Ratchet".
 
 use bitchat_proto::rest;
 use zeroize::Zeroize;

@@ -5,6 +5,8 @@
 //! [`SAVED_MAX`]. Over any time `t` with `n` first sendings no more than `SAVED_MAX + n / 10 + 10 t` retries
 //! leave. Whoever must try once whatever the budget says (an attempt for each contact and step of its
 //! back-off) does not ask.
+//!
+//! See docs/SPEC.md, section "Delivery".
 
 use std::time::Duration;
 

@@ -23,6 +23,8 @@
 //! beside this one caps that.
 //!
 //! Ordered maps: the same inputs give the same decisions in every process.
+//!
+//! See docs/SPEC.md, section "Rate limits".
 
 use std::collections::{BTreeMap, BTreeSet};
 

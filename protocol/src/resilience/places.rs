@@ -3,6 +3,8 @@
 //! Only a key whose every limit has its whole burst again is forgotten: it says what a fresh one
 //! would say. One that owes something is never dropped for another. Ordered maps: the same inputs
 //! give the same decisions in every process.
+//!
+//! See docs/SPEC.md, section "Rate limits".
 
 use std::collections::{BTreeMap, BTreeSet};
 

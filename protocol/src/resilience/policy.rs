@@ -1,4 +1,6 @@
 //! Who is limited in what, and how much is allowed.
+//!
+//! See docs/SPEC.md, section "Rate limits".
 
 use std::num::NonZeroU32;
 use std::time::Duration;

@@ -1,4 +1,6 @@
 //! The row of a limit: what a key owed at a time of the wall clock.
+//!
+//! See docs/SPEC.md, section "Rate limits".
 
 use std::time::Duration;
 

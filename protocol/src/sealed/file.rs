@@ -7,6 +7,8 @@
 //!
 //! A length is judged before anything is kept for it. A record that fails its check is told and left
 //! out; an impossible length ends the reading, because nothing behind it can be found.
+//!
+//! See docs/SPEC.md, section "Files of envelopes".
 
 use bitchat_proto::limits::SEAL_BYTES_MAX;
 

@@ -4,6 +4,8 @@
 //!   outer = HKDF(salt 00*32, ff*32 || DH(ephemeral, recipient), label || transcript)
 //!   inner = HKDF(salt 00*32, ff*32 || DH(ephemeral, recipient) || DH(sender, recipient), label || transcript)
 //! ```
+//!
+//! See docs/SPEC.md, section "Sealed envelopes".
 
 use zeroize::Zeroizing;
 

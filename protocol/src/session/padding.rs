@@ -7,6 +7,8 @@
 //! Padmé (Nikitin et al., "Reducing Metadata Leakage from Encrypted Files and Communication with
 //! PURBs", section 4) keeps as many leading bits of a length as the length has digits, so it wastes
 //! at most 12 % and leaks O(log log length) bits. Padding lies inside the encryption.
+//!
+//! See docs/SPEC.md, section "Frames".
 
 use crate::error::Malformed;
 

@@ -1,4 +1,6 @@
 //! A session at rest: `rest::Session`.
+//!
+//! See docs/SPEC.md, section "Delivery".
 
 use bitchat_proto::prost::Message;
 use bitchat_proto::{rest, wire};

@@ -5,6 +5,8 @@
 //! that one surely has. Once both sessions have answered, both sides prefer the smaller id, so that
 //! questions and answers share a ratchet. An unanswered session never wins: its peer may have founded
 //! it, forgotten it, and refuse it as a replay for ever.
+//!
+//! See docs/SPEC.md, section "Delivery".
 
 use std::collections::{BTreeMap, BTreeSet};
 

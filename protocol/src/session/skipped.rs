@@ -1,4 +1,6 @@
 //! Skipped message keys as rows of their own, so that a session's row stays small.
+//!
+//! See docs/SPEC.md, section "Delivery".
 
 use bitchat_proto::prost::Message;
 use bitchat_proto::rest;

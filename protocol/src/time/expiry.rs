@@ -11,6 +11,8 @@
 //! wall clock was set: [`ExpiryClock::skew`] says by how much it is off what it said before.
 //!
 //! What it does *not* do: know which of the two times is right, or look behind a start of the process.
+//!
+//! See docs/SPEC.md, section "Delivery".
 
 use std::time::Duration;
 

@@ -1,4 +1,6 @@
 //! The quotas, and why these.
+//!
+//! See docs/SPEC.md, section "Rate limits".
 
 use std::time::Duration;
 

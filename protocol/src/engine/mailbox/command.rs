@@ -1,4 +1,6 @@
 //! What a user asks about mailboxes.
+//!
+//! See docs/SPEC.md, section "The client".
 
 use std::time::Duration;
 

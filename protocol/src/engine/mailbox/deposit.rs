@@ -3,6 +3,8 @@
 //! The seal for a node is the same bytes at every retry: what it is made from lies in the store before it
 //! leaves, and so does who gave custody. A node hands out each seal once, so when receipts stay away for
 //! long, another attempt makes other seals of the same envelope.
+//!
+//! See docs/SPEC.md, section "The client".
 
 use std::collections::BTreeSet;
 use std::time::Duration;

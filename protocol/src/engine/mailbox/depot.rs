@@ -1,4 +1,6 @@
 //! What is known of a contact's mailboxes, and how many questions are on their way to them.
+//!
+//! See docs/SPEC.md, section "The client".
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

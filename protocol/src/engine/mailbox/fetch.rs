@@ -2,6 +2,8 @@
 //!
 //! What is taken is deleted there only when it is durable here. A node that invents envelopes or cursors,
 //! or hands out the same ones for ever, is asked more and more seldom.
+//!
+//! See docs/SPEC.md, section "The client".
 
 use std::time::Duration;
 

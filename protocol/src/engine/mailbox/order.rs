@@ -1,4 +1,6 @@
 //! Orders to the nodes that we rent at: one after the other at each node, the most urgent first.
+//!
+//! See docs/SPEC.md, section "The client".
 
 use std::time::Duration;
 

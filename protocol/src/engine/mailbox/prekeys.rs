@@ -2,6 +2,8 @@
 //! founded without a link.
 //!
 //! As over a link, a bad answer or none weakens the session and never hinders it.
+//!
+//! See docs/SPEC.md, section "The client".
 
 use std::time::Duration;
 

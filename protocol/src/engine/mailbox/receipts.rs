@@ -2,6 +2,8 @@
 //!
 //! They stay owed until one node gives custody. Nothing receipts them: if they are lost all the same, the
 //! sender's next attempt asks for them.
+//!
+//! See docs/SPEC.md, section "The client".
 
 use std::collections::BTreeSet;
 

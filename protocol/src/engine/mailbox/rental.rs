@@ -1,4 +1,6 @@
 //! Our rentals: what is known of each, at rest and since the start, and the record that names them.
+//!
+//! See docs/SPEC.md, section "The client".
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

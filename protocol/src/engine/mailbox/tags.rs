@@ -2,6 +2,8 @@
 //!
 //! A row says which tags a node may have, before it is told; it is deleted only when the node has said
 //! that they are gone. So whatever is lost on the way, nobody stays admitted unknown to us.
+//!
+//! See docs/SPEC.md, section "The client".
 
 use rand_core::CryptoRng;
 

@@ -1,4 +1,6 @@
 //! Work that a node asks for, done in slices: the engine never stands still for it.
+//!
+//! See docs/SPEC.md, section "The client".
 
 use std::time::Duration;
 

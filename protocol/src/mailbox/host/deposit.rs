@@ -3,6 +3,8 @@
 //! ```text
 //!   work (if shown) -> tag -> hash known? -> room -> rows, counts -> custody, behind the batch
 //! ```
+//!
+//! See docs/SPEC.md, section "What a node gives".
 
 use std::time::Duration;
 

@@ -1,4 +1,6 @@
 //! Owners fetch, wait for something to fetch, and say what they have.
+//!
+//! See docs/SPEC.md, section "What a node gives".
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

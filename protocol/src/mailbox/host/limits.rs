@@ -2,6 +2,8 @@
 //!
 //! An asking device is made for the purpose and costs nothing, so a limit for each keeps only the honest
 //! polite; those over all keep the node alive.
+//!
+//! See docs/SPEC.md, section "What a node gives".
 
 use std::num::NonZeroU32;
 use std::time::Duration;

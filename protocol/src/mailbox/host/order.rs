@@ -1,5 +1,7 @@
 //! What owners order. The signature is checked before anything is looked up, so that whoever is no
 //! owner learns nothing about which queues there are.
+//!
+//! See docs/SPEC.md, section "What a node gives".
 
 use std::time::Duration;
 

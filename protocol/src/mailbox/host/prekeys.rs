@@ -1,4 +1,6 @@
 //! One-time prekeys that owners leave: handed out once, gone from the disk before they are.
+//!
+//! See docs/SPEC.md, section "What a node gives".
 
 use std::time::Duration;
 

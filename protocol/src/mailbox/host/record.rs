@@ -1,6 +1,8 @@
 //! Rows of a host and their keys.
 //!
 //! Custody and envelope are two rows: the first outlives the second, which is deleted when it is taken.
+//!
+//! See docs/SPEC.md, section "What a node gives".
 
 use bitchat_proto::prost::Message;
 use bitchat_proto::rest;

@@ -2,6 +2,8 @@
 //!
 //! About 300 bytes and 48 for each fellow node, so that a thousand full queues need less than a
 //! megabyte. The row is written with the batch that changes what it counts.
+//!
+//! See docs/SPEC.md, section "What a node gives".
 
 use bitchat_proto::prost::Message as _;
 use bitchat_proto::rest;

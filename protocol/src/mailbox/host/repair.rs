@@ -9,6 +9,8 @@
 //!
 //! The standby cannot tell the copies from a sender's deposits: the same bytes, a token of the owner.
 //! What it has already it answers with the same custody.
+//!
+//! See docs/SPEC.md, section "Repair".
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -1,4 +1,6 @@
 //! Start of a host, and what its operator sees.
+//!
+//! See docs/SPEC.md, section "What a node gives".
 
 use std::collections::{BTreeMap, BTreeSet};
 

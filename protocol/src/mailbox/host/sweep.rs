@@ -1,6 +1,8 @@
 //! What ends by itself: custody, tags, rentals; and what an ended rental leaves to be deleted.
 //!
 //! In small steps, each a batch of its own, so that nobody waits for them.
+//!
+//! See docs/SPEC.md, section "What a node gives".
 
 use std::time::Duration;
 

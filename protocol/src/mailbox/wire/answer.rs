@@ -1,4 +1,6 @@
 //! What a node answers.
+//!
+//! See docs/SPEC.md, section "Mailboxes".
 
 use std::time::Duration;
 

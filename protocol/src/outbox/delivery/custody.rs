@@ -1,4 +1,6 @@
 //! What mailboxes signed: that they keep a message, and until when.
+//!
+//! See docs/SPEC.md, section "Delivery".
 
 use bitchat_proto::rest;
 

@@ -1,4 +1,6 @@
 //! The rungs of the ladder and its ends.
+//!
+//! See docs/SPEC.md, section "Delivery".
 
 /// Where a message is. Later rungs are greater; a state never goes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

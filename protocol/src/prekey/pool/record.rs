@@ -1,4 +1,6 @@
 //! A one-time prekey at rest, and the counter of their ids.
+//!
+//! See docs/SPEC.md, section "One-time prekeys".
 
 use bitchat_proto::prost::Message as _;
 use bitchat_proto::rest;

@@ -6,6 +6,8 @@
 //! are open, a new peer is not watched, which costs attempts and never a message.
 //!
 //! Ordered maps: the same inputs give the same decisions in every process.
+//!
+//! See docs/SPEC.md, section "Circuit breakers".
 
 use std::collections::BTreeMap;
 use std::time::Duration;
