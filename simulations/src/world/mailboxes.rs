@@ -11,6 +11,7 @@ use sha2::Digest;
 
 use super::keeper::{Keeper, Keeping};
 use super::{NodeId, Step, World};
+use crate::disk::Disk;
 
 /// How long a question stays on the wire before a node that takes no more looks at it again.
 const FULL_WAIT: Duration = Duration::from_millis(10);
@@ -102,6 +103,20 @@ impl World {
     #[must_use]
     pub fn mailbox_deposits(&self, id: MailboxId) -> u64 {
         self.keepers.get(id.0).map_or(0, |keeper| keeper.deposits)
+    }
+
+    /// What lies on the disk of a mailbox node now.
+    #[must_use]
+    pub fn mailbox_disk(&self, id: MailboxId) -> Disk {
+        self.keepers.get(id.0).map(|keeper| keeper.disk().copy()).unwrap_or_default()
+    }
+
+    /// How often a host met what should not be: an impossible case, a failed read, a frame that is no request.
+    #[must_use]
+    pub fn host_faults(&self) -> u64 {
+        let bad = ["host Bug", "host StoreFailed", "host Malformed"];
+        let faults = self.facts.iter().filter(|(name, _)| bad.iter().any(|b| name.starts_with(b)));
+        faults.map(|(_, count)| count).sum()
     }
 
     /// Kills a node for good, or until [`World::wake`].
