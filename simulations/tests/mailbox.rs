@@ -3,6 +3,8 @@
 #[path = "support/town.rs"]
 mod town;
 
+use std::time::Duration;
+
 use bitchat_protocol::engine::{Command, DeliveryState, MailboxState, Reply, Who};
 use bitchat_protocol::prekey::PrekeyUse;
 use bitchat_protocol::store::Table;
@@ -110,6 +112,56 @@ fn a_restart_of_the_writer_leaves_nothing_twice() {
     town.world.run_for(MINUTE);
     assert_eq!(asked(&town), before, "they have given their word");
     assert!(town.all_are(DeliveryState::Stored));
+}
+
+/// He is killed when the messages are on his disk and the nodes do not know yet.
+#[test]
+fn what_a_killed_reader_had_is_deleted_at_the_nodes_after_its_restart() {
+    let mut town = Town::new(18, 1, &[Keeping::Honest; 3]);
+    town.world.sleep(town.bob);
+    town.alice_writes(5);
+    town.world.run_for(MINUTE);
+    town.world.sleep(town.alice);
+    town.world.wake(town.bob);
+    while town.world.snapshot(town.bob).count(Table::Inbox) == 0 {
+        town.world.run_for(Duration::from_millis(1));
+    }
+    for id in town.bobs.clone() {
+        town.world.set_mailbox_up(id, false);
+    }
+    town.world.crash(town.bob, SECOND);
+    town.world.run_for(2 * SECOND);
+    for id in town.bobs.clone() {
+        assert_eq!(town.world.mailbox_holds(id).0, 5, "nobody told it");
+        town.world.set_mailbox_up(id, true);
+    }
+    town.world.run_for(HOUR);
+
+    assert_eq!(town.shown_in_order(), 5);
+    let held: Vec<_> = town.bobs.iter().map(|id| town.world.mailbox_holds(*id).0).collect();
+    assert_eq!(held, [0; 3]);
+}
+
+/// Her mailbox is down while he reads; he is killed before it is back.
+#[test]
+fn receipts_that_were_owed_before_a_restart_are_left_with_mailboxes_after_it() {
+    let mut town = Town::new(19, 1, &[Keeping::Honest; 3]);
+    town.world.sleep(town.bob);
+    town.alice_writes(5);
+    town.world.run_for(MINUTE);
+    town.world.sleep(town.alice);
+    town.world.set_mailbox_up(town.alices[0], false);
+    town.world.wake(town.bob);
+    town.world.run_for(MINUTE);
+    assert_eq!(town.shown_in_order(), 5);
+    town.world.crash(town.bob, SECOND);
+    town.world.set_mailbox_up(town.alices[0], true);
+    town.world.run_for(MINUTE);
+
+    town.world.sleep(town.bob);
+    town.world.wake(town.alice);
+    town.world.run_for(MINUTE);
+    assert!(town.all_are(DeliveryState::Delivered), "{:?}", town.states());
 }
 
 /// Places in a queue are used again once it is empty: what was left for one message says nothing of another.

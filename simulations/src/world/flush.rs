@@ -47,7 +47,7 @@ impl Fate {
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     flushes: BTreeMap<Owner, u64>,
-    kill: Option<(Owner, u64, Fate)>,
+    kills: BTreeMap<(Owner, u64), Fate>,
     states: BTreeMap<(NodeId, MessageId), DeliveryState>,
     back: usize,
 }
@@ -60,15 +60,15 @@ impl World {
     }
 
     /// This flush, counted from the beginning of the world, ends in a crash: after the disk has it, or before.
-    pub const fn kill_at(&mut self, owner: Owner, flush: u64, kept: bool) {
+    pub fn kill_at(&mut self, owner: Owner, flush: u64, kept: bool) {
         let fate = if kept { Fate::Kept } else { Fate::Lost };
-        self.watch.kill = Some((owner, flush, fate));
+        self.watch.kills.insert((owner, flush), fate);
     }
 
-    /// Whether the crash that was wanted is still to come.
+    /// Wanted crashes that are still to come.
     #[must_use]
-    pub const fn is_kill_due(&self) -> bool {
-        self.watch.kill.is_some()
+    pub fn kills_due(&self) -> usize {
+        self.watch.kills.len()
     }
 
     /// How often a user was told of a state below one that was told before.
@@ -85,9 +85,7 @@ impl World {
     pub(super) fn fate(&mut self, owner: Owner) -> Fate {
         let flush = self.watch.flushes.entry(owner).or_default();
         *flush += 1;
-        let wanted = self.watch.kill.filter(|(of, at, _)| (of, at) == (&owner, &*flush));
-        if let Some((.., fate)) = wanted {
-            self.watch.kill = None;
+        if let Some(fate) = self.watch.kills.remove(&(owner, *flush)) {
             return fate;
         }
         if !self.happens(self.faults.crashes_per_mille) {
