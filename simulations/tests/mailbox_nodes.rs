@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 
 use bitchat_protocol::engine::{Command, DeliveryState, Extent, MailboxState, Reply, Who};
 use bitchat_protocol::store::Table;
-use bitchat_simulations::Keeping;
-use town::{DAY, HOUR, MINUTE, SECOND, Town, mailboxes};
+use bitchat_simulations::{Faults, Keeping};
+use town::{CALM, DAY, HOUR, MINUTE, SECOND, Town, mailboxes};
 
 #[test]
 fn who_is_removed_is_let_in_no_longer() {
@@ -81,6 +81,33 @@ fn a_node_that_forgot_us_is_rented_again() {
 
     assert_eq!(town.world.mailbox_holds(town.bobs[0]).0, 3);
     assert!(town.all_are(DeliveryState::Stored));
+}
+
+/// Six nodes, the sixth a standby. One of the five dies, hosts crash while they copy, the others die then:
+/// neither writer nor reader was there.
+#[test]
+fn hosts_copy_to_a_standby_what_a_dead_one_held() {
+    let mut town = Town::new(20, 1, &[Keeping::Honest; 6]);
+    town.world.sleep(town.bob);
+    town.alice_writes(40);
+    town.world.run_for(MINUTE);
+    town.world.sleep(town.alice);
+    let held: Vec<_> = town.bobs.iter().map(|id| town.world.mailbox_holds(*id).0).collect();
+    assert_eq!(held, [40, 40, 40, 40, 40, 0]);
+    town.world.set_mailbox_up(town.bobs[2], false);
+    town.world.set_faults(Faults { breaks_per_mille: 20, crashes_per_mille: 100, ..CALM });
+    town.world.run_for(12 * HOUR);
+    town.world.set_faults(CALM);
+    town.world.run_for(6 * HOUR);
+    assert_eq!(town.world.mailbox_holds(town.bobs[5]).0, 40, "each once");
+
+    for id in town.bobs.iter().take(5).copied().collect::<Vec<_>>() {
+        town.world.set_mailbox_up(id, false);
+    }
+    town.world.wake(town.bob);
+    town.world.run_for(MINUTE);
+    assert_eq!(town.shown_in_order(), 40);
+    assert_eq!(town.world.host_faults(), 0);
 }
 
 #[test]
