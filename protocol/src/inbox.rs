@@ -21,7 +21,7 @@ mod record;
 
 pub use conversation::{Conversation, Conversations, LAMPORT_JUMP_MAX};
 pub use order::{HELD_MAX, HOLD_FOR, Held, Release};
-pub use owed::{forget_owed, owe, owed, pay};
+pub use owed::{forget_owed, owe, owed, owes, pay};
 pub use reader::{READER_BYTES_MAX, Reader};
 pub use record::Stored;
 

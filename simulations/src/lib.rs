@@ -14,4 +14,4 @@ mod world;
 
 pub use disk::Disk;
 pub use scenario::{Outcome, two, two_at_once};
-pub use world::{Faults, Keeping, MailboxId, NodeId, World};
+pub use world::{Faults, Keeping, MailboxId, NodeId, Owner, World};

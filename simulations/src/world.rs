@@ -1,5 +1,7 @@
 //! Nodes, links, clock and faults.
 
+mod flush;
+mod hosts;
 mod keeper;
 mod links;
 mod mailboxes;
@@ -11,9 +13,10 @@ use std::time::Duration;
 #[cfg(feature = "ledger")]
 use bitchat_protocol::crypto::Ledger;
 use bitchat_protocol::engine::{
-    Command, CommandError, CommandId, Fact, Input, MessageView, Output, Reply,
+    Command, CommandError, CommandId, Event, Fact, Input, MessageView, Output, Reply,
 };
-use bitchat_protocol::id::SendToken;
+use bitchat_protocol::id::{DeviceId, SendToken};
+use bitchat_protocol::mailbox::host::{HostFact, HostInput};
 use bitchat_protocol::mailbox::{Ask, RequestId};
 use bitchat_protocol::store::Batch;
 use bitchat_protocol::time::{Moment, Now, UnixMillis};
@@ -22,9 +25,12 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use sha2::{Digest, Sha256};
 
 use crate::disk::Disk;
+use flush::Watch;
 use keeper::Keeper;
+use mailboxes::Asker;
 use node::Node;
 
+pub use flush::Owner;
 pub use keeper::Keeping;
 pub use mailboxes::MailboxId;
 
@@ -60,9 +66,17 @@ enum Step {
     /// A dial ends.
     Dialled(NodeId, NodeId),
     /// A question reaches a mailbox node.
-    Asked(NodeId, u32, Box<Ask>),
-    /// A fetch at a mailbox node has waited long enough.
-    InVain(usize, RequestId),
+    Asked(Asker, Box<Ask>),
+    /// An input reaches the host that runs in this incarnation of a mailbox node.
+    HostInput(usize, u32, HostInput),
+    /// A flush of a mailbox node ends.
+    HostFlushed(usize, u32, Batch),
+    /// The time for an answer is up.
+    TooLate(usize, DeviceId, RequestId),
+    /// A link to a mailbox node breaks.
+    HangUp(usize, DeviceId),
+    /// A crashed mailbox node starts again.
+    RestartHost(usize),
     /// A crashed node starts again.
     Restart(NodeId),
 }
@@ -89,6 +103,7 @@ pub struct World {
     /// The ciphertext that each nonce was used for.
     nonces: BTreeMap<Vec<u8>, [u8; 32]>,
     reused: usize,
+    watch: Watch,
 }
 
 impl World {
@@ -112,6 +127,7 @@ impl World {
             ledger: Ledger::open(),
             nonces: BTreeMap::new(),
             reused: 0,
+            watch: Watch::default(),
         }
     }
 
@@ -263,7 +279,9 @@ impl World {
 
     fn next_at(&self) -> Option<u64> {
         let step = self.steps.keys().next().map(|(at, _)| *at);
-        let timer = self.nodes.iter().filter_map(Node::timeout).map(Moment::as_micros).min();
+        let timers = self.nodes.iter().filter_map(Node::timeout);
+        let hosts = self.keepers.iter().filter_map(Keeper::timeout);
+        let timer = timers.chain(hosts).map(Moment::as_micros).min();
         match (step, timer) {
             (Some(step), Some(timer)) => Some(step.min(timer.max(self.micros))),
             (step, timer) => step.or(timer.map(|at| at.max(self.micros))),
@@ -280,14 +298,19 @@ impl World {
                     self.take(step);
                 }
             }
-            _ => {
-                let due = |node: &Node| node.timeout().is_some_and(|timer| timer.as_micros() <= at);
-                if let Some(index) = self.nodes.iter().position(due) {
-                    self.feed(NodeId(index), Input::Timeout);
-                }
-            }
+            _ => self.ring(at),
         }
         true
+    }
+
+    /// The next timer that is due.
+    fn ring(&mut self, at: u64) {
+        let due = |timer: Option<Moment>| timer.is_some_and(|timer| timer.as_micros() <= at);
+        if let Some(index) = self.nodes.iter().position(|node| due(node.timeout())) {
+            self.feed(NodeId(index), Input::Timeout);
+        } else if let Some(index) = self.keepers.iter().position(|host| due(host.timeout())) {
+            self.feed_host(index, HostInput::Timeout);
+        }
     }
 
     fn take(&mut self, step: Step) {
@@ -302,8 +325,15 @@ impl World {
                 self.arrive((from, to), link, token, frame)
             }
             Step::Dialled(from, to) => self.dialled(from, to),
-            Step::Asked(from, life, ask) => self.asked(from, life, &ask),
-            Step::InVain(keeper, request) => self.waited_in_vain(keeper, request),
+            Step::Asked(from, ask) => self.asked(from, ask),
+            Step::HostInput(host, life, input) if self.host_lives(host, life) => {
+                self.feed_host(host, input);
+            }
+            Step::HostInput(..) => {}
+            Step::HostFlushed(host, life, batch) => self.host_flushed(host, life, &batch),
+            Step::TooLate(host, peer, request) => self.too_late(host, peer, request),
+            Step::HangUp(host, peer) => self.hang_up(host, peer),
+            Step::RestartHost(host) => self.start_host(host),
             Step::Restart(node) => {
                 let now = self.now();
                 if let Some(down) = self.nodes.get_mut(node.0) {
@@ -311,28 +341,6 @@ impl World {
                 }
                 self.settle(node);
             }
-        }
-    }
-
-    fn flushed(&mut self, node: NodeId, life: u32, batch: &Batch) {
-        if !self.nodes.get(node.0).is_some_and(|n| n.lives(life)) {
-            return;
-        }
-        let crash = self.happens(self.faults.crashes_per_mille);
-        let lost = crash && self.happens(500);
-        if !lost {
-            for (key, value) in batch.writes.iter() {
-                self.hash.update(&key.scope);
-                self.hash.update(&key.order);
-                self.hash.update(value.as_deref().unwrap_or_default());
-            }
-            let durable = self.nodes.get(node.0).map(|n| n.disk().commit(batch));
-            if let Some(durable) = durable.filter(|_| !crash) {
-                self.feed(node, Input::Persisted(durable));
-            }
-        }
-        if crash {
-            self.crash(node, Duration::from_millis(500));
         }
     }
 
@@ -360,7 +368,11 @@ impl World {
                 Output::Refuse { number, code, retry_after, .. } => {
                     self.refuse(node, number, code, retry_after);
                 }
-                Output::Ask(ask) => self.ask_mailbox(node, ask),
+                Output::Ask(ask) => {
+                    let life = self.nodes.get(node.0).map_or(0, Node::life);
+                    self.ask_mailbox(Asker::Node(node, life), ask);
+                }
+                Output::Event(Event::Delivery(view)) => self.watch_state(node, &view),
                 Output::Event(_) => {}
             }
         }
@@ -376,5 +388,9 @@ impl World {
             text.split([' ', '(', '{']).next().unwrap_or_default().to_owned()
         };
         *self.facts.entry(name).or_default() += 1;
+    }
+
+    fn count_host(&mut self, fact: &HostFact) {
+        *self.facts.entry(format!("host {fact:?}")).or_default() += 1;
     }
 }

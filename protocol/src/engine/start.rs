@@ -132,6 +132,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         for account in self.outbox.queues().map(|(account, _)| *account).collect::<Vec<_>>() {
             self.timers.set(Reason::Retry(account), now);
         }
+        self.want_owed_notices()?;
         if greets {
             self.timers.set(Reason::Greet, now);
         }

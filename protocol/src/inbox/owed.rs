@@ -89,6 +89,15 @@ pub fn owed<S: Store>(
     Ok(ids.into_iter().collect())
 }
 
+/// Whether anything may be owed to a contact.
+///
+/// # Errors
+///
+/// [`StoreError`] if the rows cannot be read.
+pub fn owes<S: Store>(store: &Overlay<S>, account: AccountId) -> Result<bool, StoreError> {
+    Ok(!store.scan(Table::Owed, &account.0, &[], 1)?.is_empty())
+}
+
 /// Forgets some of what is owed to a contact: somebody passes it on.
 ///
 /// # Errors

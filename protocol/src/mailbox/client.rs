@@ -41,7 +41,7 @@ pub struct Rental {
     pub until: UnixMillis,
     /// When the node said so last.
     pub renewed: UnixMillis,
-    /// What lies behind it is not fetched yet.
+    /// What lies behind it is not fetched, or not deleted there yet.
     pub cursor: u64,
     /// Since when the user rents there no more.
     pub removed: Option<UnixMillis>,

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Sans-IO: time comes in as `now`, on the monotonic clock only; decisions go out as values. Leave to
-//! act is a [`Pass`] that is handed back once. A pass belongs to the state in which it was given
+//! act is a `Pass` that is handed back once. A pass belongs to the state in which it was given
 //! (its generation), so a late answer says nothing about a newer state; a probe that is never handed
 //! back gives its slot back at its deadline, so a breaker cannot stay half-open for ever.
 //!

@@ -21,7 +21,7 @@ const ONE: u64 = 100_000_000;
 /// First sendings that earn one retry.
 const SENDS: u32 = 10;
 
-/// What is saved, [`ONE`] for each retry: exact, whatever the steps of time.
+/// What is saved, `ONE` for each retry: exact, whatever the steps of time.
 #[derive(Clone, Copy, Debug)]
 pub struct RetryBudget {
     saved: u64,

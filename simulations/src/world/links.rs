@@ -8,6 +8,7 @@ use bitchat_protocol::error::Code;
 use bitchat_protocol::id::{DeviceId, SendToken};
 use bitchat_protocol::resilience::Prefix;
 
+use super::mailboxes::Asker;
 use super::{NodeId, Step, World};
 
 /// Frames whose refusal still finds its sender.
@@ -35,6 +36,8 @@ impl World {
         for (a, b) in ends {
             self.cut(a, b);
         }
+        let life = self.nodes.get(node.0).map_or(0, super::Node::life);
+        self.hang_up_all(Asker::Node(node, life));
     }
 
     fn device(&self, node: NodeId) -> DeviceId {

@@ -48,14 +48,19 @@ impl Town {
         Self { world, alice, bob, alices, bobs, sent: 0 }
     }
 
-    /// The first writes while the second is away; then the first goes.
-    pub(crate) fn alice_writes(&mut self, count: u32) {
+    /// She writes; returns what she was told to be queued.
+    pub(crate) fn alice_writes(&mut self, count: u32) -> Vec<String> {
+        let mut queued = Vec::new();
         for _ in 0..count {
             let text = self.sent.to_string();
             self.sent += 1;
-            let send = Command::Send { to: Who("bob".to_owned()), text, expires: None };
-            let _ = self.world.ask(self.alice, send);
+            let to = Who("bob".to_owned());
+            let send = Command::Send { to, text: text.clone(), expires: None };
+            if let Some(Ok(_)) = self.world.ask(self.alice, send) {
+                queued.push(text);
+            }
         }
+        queued
     }
 
     /// What she has written, by its state.

@@ -126,7 +126,7 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
         if failed.is_none() {
             rent.next = page.next;
         }
-        rent.rental.cursor = rent.again.map_or(rent.next, |again| again.saturating_sub(1));
+        rent.rental.cursor = rent.behind();
         rent.idle = if useful { 0 } else { rent.idle.saturating_add(1) };
         rent.fetches.failures = rent.idle.saturating_sub(IDLE_MAX);
         if rent.idle > IDLE_MAX || failed.is_some() {

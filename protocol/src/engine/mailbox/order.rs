@@ -142,6 +142,8 @@ impl<S: Store, R: CryptoRng> Engine<S, R> {
             }
             (Ordered::Taken(cursors), Ok(Answer::Done)) => {
                 rent.taken.retain(|cursor| !cursors.contains(cursor));
+                rent.rental.cursor = rent.behind();
+                self.save_rental(node);
                 Ok(())
             }
             (Ordered::Fellows | Ordered::Stock, Ok(Answer::Done)) => Ok(()),

@@ -44,6 +44,16 @@ pub(super) struct Notice {
 }
 
 impl<S: Store, R: CryptoRng> Engine<S, R> {
+    /// After a start: what was owed before and no link comes for.
+    pub(in crate::engine) fn want_owed_notices(&mut self) -> Result<(), Error> {
+        for account in self.book.iter().map(|contact| contact.account).collect::<Vec<_>>() {
+            if inbox::owes(&self.store, account)? {
+                self.want_notice(account);
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn deposit_receipts(&mut self, account: AccountId) -> Result<(), Error> {
         let now = self.now.mono;
         let Some(depot) = self.mail.depots.get_mut(&account) else { return Ok(()) };

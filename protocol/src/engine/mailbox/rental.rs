@@ -108,6 +108,13 @@ impl Rent {
         self.drained = false;
     }
 
+    /// Where the first fetch after a restart begins: what came too soon, and what the node did not say yet
+    /// that it deleted, is handed out once more, or it would lie there until its time is over.
+    pub(super) fn behind(&self) -> u64 {
+        let open = self.taken.iter().copied().chain(self.again).min();
+        open.map_or(self.next, |first| self.next.min(first.saturating_sub(1)))
+    }
+
     /// Whether envelopes may be left there for us.
     pub(super) fn is_active(&self) -> bool {
         self.rental.rented && self.rental.removed.is_none()
