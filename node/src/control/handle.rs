@@ -248,6 +248,16 @@ impl NodeStatus {
         self.warnings.retain(|standing| standing.code != code);
         self.warnings.extend(warning);
     }
+
+    /// As [`NodeStatus::warn`]; says whether that changed anything.
+    pub fn warn_anew(&mut self, code: WarningCode, warning: Option<Warning>) -> bool {
+        let stands = self.warnings.iter().find(|standing| standing.code == code);
+        let is_news = stands != warning.as_ref();
+        if is_news {
+            self.warn(code, warning);
+        }
+        is_news
+    }
 }
 
 #[cfg(test)]

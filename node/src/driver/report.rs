@@ -5,7 +5,7 @@ use bitchat_protocol::engine::{Fact, Input};
 use bitchat_protocol::prekey::PrekeyUse;
 
 use super::{Driver, copies};
-use crate::control::{OutboxStatus, PeerStatus, Warning, peer_id};
+use crate::control::{NodeStatus, OutboxStatus, PeerStatus, Warning, peer_id};
 use crate::metrics::label::{Direction, Queue, Transport};
 use crate::metrics::{Traffic, WarningCode};
 use crate::network::{Count, PeerInfo};
@@ -102,16 +102,9 @@ impl Driver {
         self.moved = erasure.moved;
         self.ends.metrics.erasure(erasure.epoch_age, erasure.unerased_age, moved);
         let warning = erasure.is_overdue.then(|| overdue(erasure.failure.as_deref()));
-        self.ends.status.send_if_modified(|status| {
-            let code = WarningCode::ErasureOverdue;
-            let stands = status.warnings.iter().find(|standing| standing.code == code);
-            if stands == warning.as_ref() {
-                return false;
-            }
-            status.warnings.retain(|standing| standing.code != code);
-            status.warnings.extend(warning);
-            true
-        });
+        let publish =
+            |status: &mut NodeStatus| status.warn_anew(WarningCode::ErasureOverdue, warning);
+        self.ends.status.send_if_modified(publish);
     }
 
     /// Publishes where something waits, and what the network counted.

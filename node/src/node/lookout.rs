@@ -34,16 +34,7 @@ pub(super) async fn run(
 }
 
 fn publish(status: &watch::Sender<NodeStatus>, warning: Option<Warning>) {
-    status.send_if_modified(|status| {
-        let code = WarningCode::MailboxUnreachable;
-        let stands = status.warnings.iter().find(|standing| standing.code == code);
-        if stands == warning.as_ref() {
-            return false;
-        }
-        status.warnings.retain(|standing| standing.code != code);
-        status.warnings.extend(warning);
-        true
-    });
+    status.send_if_modified(|status| status.warn_anew(WarningCode::MailboxUnreachable, warning));
 }
 
 /// Names nobody: whoever reads the status need not know where we rent.
