@@ -9,6 +9,12 @@ pub use expiry::{ExpiryClock, JUMP};
 use std::ops::Add;
 use std::time::Duration;
 
+/// Whole milliseconds, rounded up: whoever waits that long is not too early.
+#[must_use]
+pub fn millis_up(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
 /// A point on the driver's monotonic clock: nanoseconds since it started, 584 years at most.
 ///
 /// Never stored and never sent; deadlines that outlive the process are [`UnixMillis`].

@@ -11,6 +11,7 @@ use std::time::Duration;
 use bitchat_proto::stream::{Control, Decoder, Kind, Malformed};
 use bitchat_protocol::error::Code;
 use bitchat_protocol::id::DeviceId;
+use bitchat_protocol::time::millis_up;
 use futures::{AsyncReadExt as _, io::ReadHalf, io::WriteHalf};
 use libp2p::Stream;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -61,10 +62,7 @@ pub(super) fn refusals() -> (mpsc::Sender<Control>, mpsc::Receiver<Control>) {
 
 /// The words of a refusal.
 pub(super) fn refusal(number: u64, code: Code, retry_after: Duration) -> Control {
-    // Rounded up: whoever comes back then must not be too early.
-    let millis = retry_after.as_nanos().div_ceil(1_000_000);
-    let retry_after_ms = u64::try_from(millis).unwrap_or(u64::MAX);
-    Control::Refusal { number, code: code as u32, retry_after_ms }
+    Control::Refusal { number, code: code as u32, retry_after_ms: millis_up(retry_after) }
 }
 
 /// The task of one inbound stream.

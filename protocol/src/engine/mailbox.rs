@@ -30,6 +30,7 @@ use std::time::Duration;
 
 use rand_core::CryptoRng;
 
+use super::drain::{RETRY, RETRY_MIN};
 use super::{Engine, Output};
 use crate::error::Error;
 use crate::id::{AccountId, DeviceId};
@@ -37,7 +38,6 @@ use crate::invitation::RecordMailbox;
 use crate::mailbox::{
     Answer, Ask, Epoch, Question, Request, RequestId, Response, Unanswered, Veil,
 };
-use crate::resilience::Backoff;
 use crate::store::Store;
 use crate::time::Moment;
 
@@ -49,12 +49,6 @@ use work::Job;
 
 /// How long an answer may take, dialling included.
 const WITHIN: Duration = Duration::from_secs(30);
-
-/// Between attempts at a node.
-const RETRY: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(600));
-
-/// The shortest wait between attempts.
-const RETRY_MIN: Duration = Duration::from_millis(200);
 
 /// The longest wait that a node may impose on us.
 const TOLD_MAX: Duration = Duration::from_secs(3_600);

@@ -11,7 +11,9 @@ use crate::id::DeviceId;
 /// Zero bits that a node asks for at least: about 100 ms of a core.
 pub const WORK_BITS: u32 = 18;
 
-fn is_good(node: DeviceId, subject: &[u8; 32], work: u64, bits: u32) -> bool {
+/// Whether `work` was done for the node and the subject.
+#[must_use]
+pub fn is_work(node: DeviceId, subject: &[u8; 32], work: u64, bits: u32) -> bool {
     let parts =
         [b"bitchat/1 mailbox work\0".as_slice(), &node.0, subject, &work.to_be_bytes()].concat();
     let hash = digest(&parts);
@@ -25,12 +27,6 @@ fn is_good(node: DeviceId, subject: &[u8; 32], work: u64, bits: u32) -> bool {
     zeros >= bits
 }
 
-/// Whether `work` was done for the node and the subject.
-#[must_use]
-pub fn is_work(node: DeviceId, subject: &[u8; 32], work: u64, bits: u32) -> bool {
-    is_good(node, subject, work, bits)
-}
-
 /// Does the work: tries at most `tries` numbers from `first` on. `None`: not found yet.
 #[must_use]
 pub fn find_work(
@@ -39,7 +35,7 @@ pub fn find_work(
     (first, tries): (u64, u64),
     bits: u32,
 ) -> Option<u64> {
-    (first..first.saturating_add(tries)).find(|work| is_good(node, subject, *work, bits))
+    (first..first.saturating_add(tries)).find(|work| is_work(node, subject, *work, bits))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::limiter::Key;
 use super::policy::{Class, Scope, Tier};
 use crate::error::Malformed;
 use crate::id::DeviceId;
-use crate::time::UnixMillis;
+use crate::time::{UnixMillis, millis_up};
 
 /// Who asks whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,10 +55,10 @@ impl SavedLimit {
     /// The row. Waits are rounded up: never more generous than what is in memory.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let debts = self.owed.iter().map(|(class, wait)| rest::Debt {
-            class: *class as u32,
-            wait_ms: u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX),
-        });
+        let debts = self
+            .owed
+            .iter()
+            .map(|(class, wait)| rest::Debt { class: *class as u32, wait_ms: millis_up(*wait) });
         let row = rest::Limit {
             key: self.key.to_bytes(),
             saved_ms: self.saved.0,

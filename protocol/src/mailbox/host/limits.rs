@@ -5,7 +5,6 @@
 //!
 //! See docs/SPEC.md, section "What a node gives".
 
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::super::QueueKey;
@@ -51,14 +50,6 @@ impl Class {
     }
 }
 
-const fn quota(burst: u32, interval: Duration) -> Quota {
-    let burst = match NonZeroU32::new(burst) {
-        Some(burst) => burst,
-        None => NonZeroU32::MIN,
-    };
-    Quota::new(burst, interval)
-}
-
 impl Pair {
     const fn new(each: Quota, all: Quota) -> Self {
         Self { each: Keyed::new(each, DEVICES), quota: all, all: Gcra::new() }
@@ -82,12 +73,12 @@ impl Limits {
         let (second, milli) = (Duration::from_secs(1), Duration::from_millis(1));
         Self {
             deposit: Pair::new(
-                quota(1_024, Duration::from_millis(10)),
-                quota(20_000, Duration::from_micros(100)),
+                Quota::of(1_024, Duration::from_millis(10)),
+                Quota::of(20_000, Duration::from_micros(100)),
             ),
-            order: Pair::new(quota(128, Duration::from_millis(50)), quota(4_000, milli)),
-            prekeys: Pair::new(quota(16, second), quota(1_000, Duration::from_millis(10))),
-            strangers: Keyed::new(quota(8, Duration::from_secs(3_600)), DEVICES),
+            order: Pair::new(Quota::of(128, Duration::from_millis(50)), Quota::of(4_000, milli)),
+            prekeys: Pair::new(Quota::of(16, second), Quota::of(1_000, Duration::from_millis(10))),
+            strangers: Keyed::new(Quota::of(8, Duration::from_secs(3_600)), DEVICES),
         }
     }
 

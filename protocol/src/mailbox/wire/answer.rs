@@ -13,7 +13,7 @@ use crate::error::Malformed;
 use crate::id::exactly;
 use crate::mailbox::{Custody, RequestId};
 use crate::prekey::Offer as PrekeyOffer;
-use crate::time::UnixMillis;
+use crate::time::{UnixMillis, millis_up};
 
 /// Hashes of a summary.
 const SUMMARY_MAX: usize = 4_096;
@@ -128,7 +128,7 @@ impl Response {
             Answer::Refused { code, retry_after, work_bits } => {
                 Raw::Refusal(wire::MailboxRefusal {
                     code: code as u32,
-                    retry_after_ms: millis(retry_after),
+                    retry_after_ms: millis_up(retry_after),
                     work_bits,
                 })
             }
@@ -220,7 +220,7 @@ impl Offer {
             bytes_max: self.bytes_max,
             envelopes_max: self.envelopes_max,
             seal_bytes_max: self.seal_bytes_max,
-            keep_ms_max: millis(self.keep_max),
+            keep_ms_max: millis_up(self.keep_max),
             work_bits: self.work_bits,
             access: self.needs_access,
             bytes: self.bytes,
@@ -273,8 +273,4 @@ impl std::fmt::Debug for Item {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Item({}, {} bytes)", self.cursor, self.seal.len())
     }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
