@@ -15,14 +15,19 @@
 )]
 #![allow(clippy::print_stdout, reason = "its report")]
 
+#[allow(dead_code, reason = "shared with the other bench")]
+#[path = "support/daemon.rs"]
+mod daemon;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+
+use daemon::{Daemon, fsync_times, report, run};
 
 const SEQUENTIAL: usize = 500;
 const FLOOD: usize = 20_000;
@@ -82,84 +87,33 @@ impl Control {
 
 struct Node {
     home: PathBuf,
-    child: Child,
+    daemon: Daemon,
 }
 
 impl Node {
-    fn run(home: &Path, args: &[&str]) -> String {
-        let output = Command::new(env!("CARGO_BIN_EXE_bitchat-under-test"))
-            .arg("--home")
-            .arg(home)
-            .args(args)
-            .output()
-            .expect("the program");
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
-    }
-
     fn start(home: &Path, listen: &str) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_bitchat-under-test"))
-            .args(["--home", home.to_str().unwrap(), "daemon", "--listen", listen])
-            .args(["--metrics", "off", "--no-mdns"])
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the daemon");
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        lines.by_ref().map_while(Result::ok).find(|line| line.starts_with("ready")).expect("ready");
-        thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-        Self { home: home.to_owned(), child }
+        Self { home: home.to_owned(), daemon: Daemon::start(home, listen, "off") }
     }
-}
 
-impl Node {
     /// User and system time used so far; 100 ticks a second on Linux.
     fn cpu(&self) -> Duration {
-        let stat =
-            std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("running");
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.daemon.child.id()))
+            .expect("running");
         let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
         let ticks = |field: usize| fields[field].parse::<u64>().expect("a number");
         Duration::from_millis((ticks(11) + ticks(12)) * 10)
     }
 }
 
-impl Drop for Node {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
-fn quantile(sorted: &[Duration], of_thousand: usize) -> Duration {
-    sorted[(sorted.len() - 1) * of_thousand / 1000]
-}
-
-fn report(name: &str, mut times: Vec<Duration>) {
-    times.sort();
-    println!("{name}: p50 {:.2?}, p99 {:.2?}", quantile(&times, 500), quantile(&times, 990));
-}
-
-/// 4 KiB appended and fdatasynced, as a small commit does.
-fn fsync_times(dir: &Path) -> Vec<Duration> {
-    let mut file = std::fs::File::create(dir.join("fsync")).expect("a file");
-    (0..300)
-        .map(|_| {
-            file.write_all(&[7; 4096]).expect("written");
-            let start = Instant::now();
-            file.sync_data().expect("synced");
-            start.elapsed()
-        })
-        .collect()
-}
-
 fn pair(dir: &Path, listen: &str) -> [Node; 2] {
     let homes = ["alice", "bob"].map(|name| {
         let home = dir.join(name);
-        Node::run(&home, &["init", "--name", name, "--no-passphrase"]);
+        run(&home, &["init", "--name", name, "--no-passphrase"]);
         home
     });
     let nodes = homes.each_ref().map(|home| Node::start(home, listen));
-    let link = Node::run(&homes[0], &["contact", "invite"]);
-    Node::run(&homes[1], &["contact", "add", &link]);
+    let link = run(&homes[0], &["contact", "invite"]);
+    run(&homes[1], &["contact", "add", &link]);
     nodes
 }
 

@@ -18,17 +18,19 @@
 #[allow(dead_code, reason = "shared with the tests")]
 #[path = "../mailbox/asker.rs"]
 mod asker;
+#[path = "support/daemon.rs"]
+mod daemon;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bitchat_protocol::mailbox::Order;
 
 use asker::{Asker, WITHIN};
+use daemon::{Daemon, fsync_times, report, run};
 
 const DEPOSITS: u32 = 10_000;
 const ASKERS: u32 = 10;
@@ -37,48 +39,23 @@ const WINDOW: u32 = 24;
 const DIALS: u32 = 100;
 
 struct Node {
-    child: Child,
     address: String,
     metrics: String,
+    _daemon: Daemon,
 }
 
 impl Node {
-    fn run(home: &Path, args: &[&str]) -> String {
-        let output = Command::new(env!("CARGO_BIN_EXE_bitchat-under-test"))
-            .arg("--home")
-            .arg(home)
-            .args(args)
-            .output()
-            .expect("the program");
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
-    }
-
     fn start(home: &Path, listen: &str) -> Self {
-        Self::run(home, &["init", "--name", "node", "--no-passphrase"]);
+        run(home, &["init", "--name", "node", "--no-passphrase"]);
         let text = "[mailbox]\nenabled = true\naccess = [\"word\"]\nqueue_envelopes = 1000000\n\
                     queue_mib = 4096\n";
         std::fs::write(home.join("config.toml"), text).expect("written");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_bitchat-under-test"))
-            .args(["--home", home.to_str().unwrap(), "daemon", "--listen", listen])
-            .args(["--metrics", "127.0.0.1:0", "--no-mdns"])
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the daemon");
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let ready = lines.by_ref().map_while(Result::ok).find(|line| line.starts_with("ready"));
-        let ready = ready.expect("ready");
-        let field = |name: &str| {
-            let found = ready.split(' ').find_map(|word| word.strip_prefix(name));
-            found.expect("a field").split(',').next().expect("one").to_owned()
-        };
-        thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-        let address = field("addresses=");
-        let metrics = field("metrics=");
-        let id = Self::run(home, &["id", "--json"]);
-        let id: serde_json::Value = serde_json::from_str(&id).expect("JSON");
-        let address = format!("{address}/p2p/{}", id["device"].as_str().expect("a peer id"));
-        Self { child, address, metrics }
+        let daemon = Daemon::start(home, listen, "127.0.0.1:0");
+        let id: serde_json::Value =
+            serde_json::from_str(&run(home, &["id", "--json"])).expect("JSON");
+        let device = id["device"].as_str().expect("a peer id");
+        let address = format!("{}/p2p/{device}", daemon.field("addresses="));
+        Self { address, metrics: daemon.field("metrics="), _daemon: daemon }
     }
 
     /// The value of a sample.
@@ -91,28 +68,6 @@ impl Node {
         let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("a sample");
         line.trim().parse().expect("a number")
     }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
-/// 4 KiB appended and fdatasynced, as a small commit does.
-fn fsync(dir: &Path) -> [Duration; 2] {
-    let mut file = std::fs::File::create(dir.join("fsync")).expect("a file");
-    let mut times: Vec<_> = (0..300)
-        .map(|_| {
-            file.write_all(&[7; 4096]).expect("written");
-            let start = Instant::now();
-            file.sync_data().expect("synced");
-            start.elapsed()
-        })
-        .collect();
-    times.sort();
-    [times[150], times[297]]
 }
 
 /// Deposits with a window of questions under way; returns how many got custody.
@@ -203,8 +158,7 @@ fn main() {
     {
         println!("{name}");
         let home = dir.path().join(name);
-        let [p50, p99] = fsync(dir.path());
-        println!("  fdatasync of 4 KiB on this disk: p50 {p50:.2?}, p99 {p99:.2?}");
+        report("  fdatasync of 4 KiB on this disk", fsync_times(dir.path()));
         let node = Node::start(&home, listen);
         flood(&node);
         dial(&node);
